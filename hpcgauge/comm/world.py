@@ -116,7 +116,7 @@ class World:
     def allreduce_int64(self, array: numpy.ndarray) -> numpy.ndarray:
         """The same array with its int64 numbers summed over all ranks, in place (exact, wraps at 2^64). Collective."""
         if array.dtype != numpy.int64 or not array.flags.c_contiguous:
-            raise ValueError(f"allreduce_int64 needs a contiguous int64 array, not {array.dtype}, strides {array.strides}")
+            raise ValueError(f"allreduce_int64 needs a contiguous int64 array; this is {array.dtype}")
         if self.communicator is not None:
             self.communicator.Allreduce(_mpi().IN_PLACE, array)
         return array
