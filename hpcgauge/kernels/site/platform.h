@@ -1,0 +1,339 @@
+// What a site function is written in: the types `real`, `integer`, `mask` and their elementary functions.
+//
+// CPU: `real` is a vector of LANES numbers, one lane per site of a block. GPU: `real` is one number.
+// Everything lives in `namespace site`, so that sqrt, exp, sin, ... are ours and never libm's or CUDA's;
+// a kernel header opens with `namespace site {`. All #ifdef and intrinsics of the project are in this file.
+//
+// Flags: HPC_DOUBLE or HPC_SINGLE; LANES = 2, 4, 8, 16 (also the width of a block in memory on the GPU).
+// Compile with -ffp-contract=off -fno-math-errno -Wno-psabi (NVRTC: --fmad=false), without -ffast-math. Then every
+// function here gives the same bits in each lane for each LANES, instruction set and compiler.
+//
+// Write constants as scalar(2) or broadcast(2): a bare 2.0 beside a vector of floats does not compile.
+#pragma once
+
+#if defined(__CUDACC__)
+#define ON_GPU 1
+#define SITE_FN static __device__ __forceinline__
+#define UNROLL _Pragma("unroll")
+#else
+#define ON_GPU 0
+#define SITE_FN static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 64")
+#endif
+#if defined(__x86_64__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+#endif
+#define RESTRICT __restrict__
+
+#if defined(HPC_DOUBLE) == defined(HPC_SINGLE)
+#error "define one of HPC_DOUBLE, HPC_SINGLE"
+#endif
+#if !defined(LANES)
+#error "define LANES"
+#endif
+
+#if defined(HPC_DOUBLE)
+#define SCALAR_BYTES 8
+#else
+#define SCALAR_BYTES 4
+#endif
+#define VECTOR_BYTES (LANES * SCALAR_BYTES)
+// Sums and random words are 64 bits wide: a `real` of floats is then WIDE_PARTS = 2 vectors of WIDE lanes.
+#if ON_GPU
+#define WIDE 1
+#define WIDE_PARTS 1
+#else
+#define WIDE (VECTOR_BYTES / 8)
+#define WIDE_PARTS (LANES / WIDE)
+#endif
+
+namespace site {
+
+#if defined(HPC_DOUBLE)
+typedef double scalar;
+#else
+typedef float scalar;
+#endif
+
+#if ON_GPU
+
+typedef long long int64;
+typedef unsigned long long uint64;
+typedef scalar real;
+#if defined(HPC_DOUBLE)
+typedef int64 integer_scalar;
+#else
+typedef int integer_scalar;
+#endif
+typedef integer_scalar integer;
+typedef bool mask;
+typedef int lane_index;
+typedef double wide;
+typedef int64 wide_integer;
+typedef bool wide_mask;
+typedef uint64 words;
+
+#if defined(HPC_DOUBLE)
+SITE_FN real fma(real a, real b, real c) { return __fma_rn(a, b, c); }
+SITE_FN real sqrt(real a) { return __dsqrt_rn(a); }
+SITE_FN integer bits(real a) { return __double_as_longlong(a); }
+SITE_FN real from_bits(integer a) { return __longlong_as_double(a); }
+#else
+SITE_FN real fma(real a, real b, real c) { return __fmaf_rn(a, b, c); }
+SITE_FN real sqrt(real a) { return __fsqrt_rn(a); }
+SITE_FN integer bits(real a) { return __float_as_int(a); }
+SITE_FN real from_bits(integer a) { return __int_as_float(a); }
+SITE_FN wide_integer bits(wide a) { return __double_as_longlong(a); }
+SITE_FN wide from_bits(wide_integer a) { return __longlong_as_double(a); }
+SITE_FN wide select(bool m, wide a, wide b) { return m ? a : b; }
+SITE_FN wide_integer select(bool m, wide_integer a, wide_integer b) { return m ? a : b; }
+#endif
+SITE_FN bool any(bool m) { return m; }
+SITE_FN bool all(bool m) { return m; }
+SITE_FN real select(mask m, real a, real b) { return m ? a : b; }
+SITE_FN integer select(mask m, integer a, integer b) { return m ? a : b; }
+SITE_FN real broadcast(scalar a) { return a; }
+SITE_FN integer broadcast_integer(integer_scalar a) { return a; }
+SITE_FN words broadcast_words(uint64 a) { return a; }
+SITE_FN wide broadcast_wide(double a) { return a; }
+SITE_FN real load(const scalar* p) { return *p; }
+SITE_FN real load_unaligned(const scalar* p) { return *p; }
+SITE_FN lane_index load_index(const int* p) { return *p; }
+SITE_FN void store(scalar* p, real a) { *p = a; }
+SITE_FN real gather(const scalar* base, lane_index index) { return base[index]; }
+SITE_FN scalar lane(real a, int) { return a; }
+SITE_FN integer_scalar lane(integer a, int) { return a; }
+SITE_FN integer as_integer(lane_index a) { return a; }
+SITE_FN integer lane_number() { return 0; }
+SITE_FN words product(words a, words b) { return (uint64)(unsigned)a * (unsigned)b; }
+SITE_FN wide widen(real a, int) { return a; }
+SITE_FN real narrow(const wide* parts) { return (real)parts[0]; }
+
+#else
+
+typedef __INT64_TYPE__ int64;
+typedef __UINT64_TYPE__ uint64;
+typedef scalar real __attribute__((vector_size(VECTOR_BYTES)));
+#if defined(HPC_DOUBLE)
+typedef int64 integer_scalar;
+#else
+typedef int integer_scalar;
+#endif
+typedef integer_scalar integer __attribute__((vector_size(VECTOR_BYTES)));
+typedef integer mask;
+typedef int lane_index __attribute__((vector_size(4 * LANES)));
+typedef double wide __attribute__((vector_size(VECTOR_BYTES)));
+typedef int64 wide_integer __attribute__((vector_size(VECTOR_BYTES)));
+typedef wide_integer wide_mask;
+typedef uint64 words __attribute__((vector_size(VECTOR_BYTES)));
+// The same types for memory: they may lie over plain arrays.
+typedef scalar real_memory __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef scalar real_anywhere __attribute__((vector_size(VECTOR_BYTES), may_alias, aligned(SCALAR_BYTES)));
+typedef int index_anywhere __attribute__((vector_size(4 * LANES), may_alias, aligned(4)));
+
+SITE_FN integer bits(real a) { return (integer)a; }
+SITE_FN real from_bits(integer a) { return (real)a; }
+#if defined(HPC_SINGLE)
+SITE_FN wide_integer bits(wide a) { return (wide_integer)a; }
+SITE_FN wide from_bits(wide_integer a) { return (wide)a; }
+#endif
+
+// A vector is worked on in pieces of the hardware's width, or lane by lane where there is no fused multiply-add.
+#if defined(__AVX512F__) && VECTOR_BYTES >= 64
+#define PIECE_BYTES 64
+#define X86(operation, kind) _mm512_##operation##_##kind
+#define ANY_BIT(a) (_mm512_test_epi64_mask(a, a) != 0)
+#elif defined(__FMA__) && defined(__AVX2__) && VECTOR_BYTES >= 32
+#define PIECE_BYTES 32
+#define X86(operation, kind) _mm256_##operation##_##kind
+#define ANY_BIT(a) (!_mm256_testz_si256(a, a))
+#elif defined(__FMA__) && VECTOR_BYTES >= 16
+#define PIECE_BYTES 16
+#define X86(operation, kind) _mm_##operation##_##kind
+#define ANY_BIT(a) (!_mm_testz_si128(a, a))
+#elif defined(__aarch64__) && VECTOR_BYTES >= 16
+#define PIECE_BYTES 16
+#else
+#define PIECE_BYTES 8
+#endif
+typedef scalar piece __attribute__((vector_size(PIECE_BYTES)));
+typedef long long integer_piece __attribute__((vector_size(PIECE_BYTES)));
+
+#if defined(X86)
+#if defined(HPC_DOUBLE)
+SITE_FN piece piece_fma(piece a, piece b, piece c) { return X86(fmadd, pd)(a, b, c); }
+SITE_FN piece piece_sqrt(piece a) { return X86(sqrt, pd)(a); }
+#else
+SITE_FN piece piece_fma(piece a, piece b, piece c) { return X86(fmadd, ps)(a, b, c); }
+SITE_FN piece piece_sqrt(piece a) { return X86(sqrt, ps)(a); }
+#endif
+SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) {
+    return (integer_piece)X86(mul, epu32)(a, b);
+}
+SITE_FN bool piece_any(integer_piece a) { return ANY_BIT(a); }
+#else
+#if defined(__aarch64__) && PIECE_BYTES == 16 && defined(HPC_DOUBLE)
+SITE_FN piece piece_fma(piece a, piece b, piece c) { return vfmaq_f64(c, a, b); }
+SITE_FN piece piece_sqrt(piece a) { return vsqrtq_f64(a); }
+#elif defined(__aarch64__) && PIECE_BYTES == 16
+SITE_FN piece piece_fma(piece a, piece b, piece c) { return vfmaq_f32(c, a, b); }
+SITE_FN piece piece_sqrt(piece a) { return vsqrtq_f32(a); }
+#elif defined(HPC_DOUBLE)
+SITE_FN piece piece_fma(piece a, piece b, piece c) { return piece{__builtin_fma(a[0], b[0], c[0])}; }
+SITE_FN piece piece_sqrt(piece a) { return piece{__builtin_sqrt(a[0])}; }
+#else
+SITE_FN piece piece_fma(piece a, piece b, piece c) {
+    return piece{__builtin_fmaf(a[0], b[0], c[0]), __builtin_fmaf(a[1], b[1], c[1])};
+}
+SITE_FN piece piece_sqrt(piece a) { return piece{__builtin_sqrtf(a[0]), __builtin_sqrtf(a[1])}; }
+#endif
+SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) { return (a & 0xffffffff) * (b & 0xffffffff); }
+SITE_FN bool piece_any(integer_piece a) {
+    int64 found = 0;
+    UNROLL for (unsigned i = 0; i < PIECE_BYTES / 8; ++i) found |= a[i];
+    return found != 0;
+}
+#endif
+
+union RealPieces {
+    real whole;
+    piece part[VECTOR_BYTES / PIECE_BYTES];
+};
+union WordsPieces {
+    words whole;
+    integer_piece part[VECTOR_BYTES / PIECE_BYTES];
+};
+#define EACH_PIECE UNROLL for (unsigned i = 0; i < VECTOR_BYTES / PIECE_BYTES; ++i)
+
+// a b + c, rounded once
+SITE_FN real fma(real a, real b, real c) {
+    RealPieces x = {a}, y = {b}, z = {c};
+    EACH_PIECE x.part[i] = piece_fma(x.part[i], y.part[i], z.part[i]);
+    return x.whole;
+}
+SITE_FN scalar fma(scalar a, scalar b, scalar c) {
+    return sizeof(scalar) == 8 ? (scalar)__builtin_fma(a, b, c) : (scalar)__builtin_fmaf(a, b, c);
+}
+SITE_FN real sqrt(real a) {
+    RealPieces x = {a};
+    EACH_PIECE x.part[i] = piece_sqrt(x.part[i]);
+    return x.whole;
+}
+// The 64-bit products of the lower 32 bits of each lane
+SITE_FN words product(words a, words b) {
+    WordsPieces x = {a}, y = {b};
+    EACH_PIECE x.part[i] = piece_product(x.part[i], y.part[i]);
+    return x.whole;
+}
+SITE_FN bool any(mask m) {
+    WordsPieces x;
+    x.whole = (words)m;
+    bool found = false;
+    EACH_PIECE found |= piece_any(x.part[i]);
+    return found;
+}
+#if defined(HPC_SINGLE)
+SITE_FN bool any(wide_mask m) { return any((mask)m); }
+SITE_FN wide select(wide_mask m, wide a, wide b) { return m ? a : b; }
+SITE_FN wide_integer select(wide_mask m, wide_integer a, wide_integer b) { return m ? a : b; }
+#endif
+SITE_FN bool all(mask m) { return !any(~m); }
+
+SITE_FN real select(mask m, real a, real b) { return m ? a : b; }
+SITE_FN integer select(mask m, integer a, integer b) { return m ? a : b; }
+SITE_FN real broadcast(scalar a) { return a - real{}; }
+SITE_FN integer broadcast_integer(integer_scalar a) { return a + integer{}; }
+SITE_FN words broadcast_words(uint64 a) { return a + words{}; }
+SITE_FN wide broadcast_wide(double a) { return a - wide{}; }
+SITE_FN real fma(scalar a, real b, real c) { return fma(broadcast(a), b, c); }
+SITE_FN real fma(real a, scalar b, real c) { return fma(a, broadcast(b), c); }
+SITE_FN real fma(real a, real b, scalar c) { return fma(a, b, broadcast(c)); }
+SITE_FN real fma(real a, scalar b, scalar c) { return fma(a, broadcast(b), broadcast(c)); }
+
+SITE_FN real load(const scalar* p) { return *(const real_memory*)p; }
+SITE_FN real load_unaligned(const scalar* p) { return *(const real_anywhere*)p; }
+SITE_FN lane_index load_index(const int* p) { return *(const index_anywhere*)p; }
+SITE_FN void store(scalar* p, real a) { *(real_memory*)p = a; }
+// base[index] for each lane; index counts numbers, not bytes, and may be negative
+SITE_FN real gather(const scalar* base, lane_index index) {
+#if defined(__AVX512F__) && defined(HPC_DOUBLE) && LANES == 8
+    return (real)_mm512_i32gather_pd((__m256i)index, base, 8);
+#elif defined(__AVX512F__) && defined(HPC_SINGLE) && LANES == 16
+    return (real)_mm512_i32gather_ps((__m512i)index, base, 4);
+#elif defined(__AVX2__) && defined(HPC_DOUBLE) && LANES == 4
+    return (real)_mm256_i32gather_pd(base, (__m128i)index, 8);
+#elif defined(__AVX2__) && defined(HPC_SINGLE) && LANES == 8
+    return (real)_mm256_i32gather_ps(base, (__m256i)index, 4);
+#else
+    real r{};
+    UNROLL for (int i = 0; i < LANES; ++i) r[i] = base[index[i]];
+    return r;
+#endif
+}
+SITE_FN scalar lane(real a, int i) { return a[i]; }
+SITE_FN integer_scalar lane(integer a, int i) { return a[i]; }
+SITE_FN integer as_integer(lane_index a) { return __builtin_convertvector(a, integer); }
+SITE_FN integer lane_number() {
+    integer r{};
+    UNROLL for (int i = 0; i < LANES; ++i) r[i] = i;
+    return r;
+}
+#if defined(HPC_DOUBLE)
+SITE_FN wide widen(real a, int) { return a; }
+SITE_FN real narrow(const wide* parts) { return parts[0]; }
+#else
+// Part 0 or 1 of a vector of floats as doubles, and back
+typedef float half_real __attribute__((vector_size(VECTOR_BYTES / 2)));
+union RealHalves {
+    real whole;
+    half_real part[2];
+};
+SITE_FN wide widen(real a, int part) {
+    RealHalves halves = {a};
+    return __builtin_convertvector(halves.part[part], wide);
+}
+SITE_FN real narrow(const wide* parts) {
+    RealHalves halves;
+    halves.part[0] = __builtin_convertvector(parts[0], half_real);
+    halves.part[1] = __builtin_convertvector(parts[1], half_real);
+    return halves.whole;
+}
+#endif
+
+#endif
+
+// Common to CPU and GPU. HALFWAY = 3/2 2^(bits of the mantissa): |x| + HALFWAY has unit spacing, so the sum rounds x
+// to the nearest integer, ties to even, and holds it in its lowest bits: |x| < 2^51 (double), 2^22 (single).
+#if defined(HPC_DOUBLE)
+static constexpr scalar HALFWAY = 6755399441055744.0;
+static constexpr integer_scalar HALFWAY_BITS = 0x4338000000000000ll;
+static constexpr integer_scalar MAGNITUDE_BITS = 0x7fffffffffffffffll;
+#else
+static constexpr scalar HALFWAY = 12582912.0f;
+static constexpr integer_scalar HALFWAY_BITS = 0x4b400000;
+static constexpr integer_scalar MAGNITUDE_BITS = 0x7fffffff;
+#endif
+static constexpr integer_scalar SIGN_BIT = -MAGNITUDE_BITS - 1;
+
+SITE_FN real nearest(real a) { return (a + HALFWAY) - HALFWAY; }
+SITE_FN integer to_integer(real a) { return bits(a + HALFWAY) - HALFWAY_BITS; }
+SITE_FN real to_real(integer n) { return from_bits(n + HALFWAY_BITS) - HALFWAY; }
+
+SITE_FN real abs(real a) { return from_bits(bits(a) & MAGNITUDE_BITS); }
+// a with its sign changed where the sign bit of `sign` is set; the other bits of `sign` must be zero
+SITE_FN real flip(real a, integer sign) { return from_bits(bits(a) ^ sign); }
+SITE_FN integer sign_bit(real a) { return bits(a) & SIGN_BIT; }
+SITE_FN real min(real a, real b) { return select(a < b, a, b); }
+SITE_FN real max(real a, real b) { return select(a > b, a, b); }
+SITE_FN mask is_nan(real a) { return a != a; }
+
+}  // namespace site
