@@ -18,11 +18,7 @@
 #else
 #define ON_GPU 0
 #define SITE_FN static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
 #define UNROLL _Pragma("GCC unroll 64")
-#endif
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -34,46 +30,47 @@
 #endif
 #define RESTRICT __restrict__
 
-#if defined(HPC_DOUBLE) == defined(HPC_SINGLE)
-#error "define one of HPC_DOUBLE, HPC_SINGLE"
-#endif
-#if !defined(LANES)
-#error "define LANES"
+#if defined(HPC_DOUBLE) == defined(HPC_SINGLE) || !defined(LANES)
+#error "define LANES and one of HPC_DOUBLE, HPC_SINGLE"
 #endif
 
+// Sums and random words are 64 bits wide: a vector of floats is then WIDE_PARTS = 2 vectors of WIDE lanes.
 #if defined(HPC_DOUBLE)
 #define SCALAR_BYTES 8
 #else
 #define SCALAR_BYTES 4
 #endif
 #define VECTOR_BYTES (LANES * SCALAR_BYTES)
-// Sums and random words are 64 bits wide: a `real` of floats is then WIDE_PARTS = 2 vectors of WIDE lanes.
-#if ON_GPU
-#define WIDE 1
-#define WIDE_PARTS 1
-#else
-#define WIDE (VECTOR_BYTES / 8)
-#define WIDE_PARTS (LANES / WIDE)
-#endif
+#define WIDE (ON_GPU ? 1 : VECTOR_BYTES / 8)
+#define WIDE_PARTS (ON_GPU ? 1 : 8 / SCALAR_BYTES)
 
 namespace site {
 
+#if ON_GPU
+typedef long long int64;
+typedef unsigned long long uint64;
+#else
+typedef __INT64_TYPE__ int64;
+typedef __UINT64_TYPE__ uint64;
+#endif
+// HALFWAY = 3/2 2^(bits of the mantissa): x + HALFWAY has unit spacing, so the sum rounds x to the nearest integer,
+// ties to even, and holds it in its lowest bits; for |x| <= 2^51 (double), 2^22 (single).
 #if defined(HPC_DOUBLE)
 typedef double scalar;
+typedef int64 integer_scalar;
+static constexpr scalar HALFWAY = 6755399441055744.0;
+static constexpr integer_scalar HALFWAY_BITS = 0x4338000000000000ll, MAGNITUDE_BITS = 0x7fffffffffffffffll;
 #else
 typedef float scalar;
+typedef int integer_scalar;
+static constexpr scalar HALFWAY = 12582912.0f;
+static constexpr integer_scalar HALFWAY_BITS = 0x4b400000, MAGNITUDE_BITS = 0x7fffffff;
 #endif
+static constexpr integer_scalar SIGN_BIT = -MAGNITUDE_BITS - 1;
 
 #if ON_GPU
 
-typedef long long int64;
-typedef unsigned long long uint64;
 typedef scalar real;
-#if defined(HPC_DOUBLE)
-typedef int64 integer_scalar;
-#else
-typedef int integer_scalar;
-#endif
 typedef integer_scalar integer;
 typedef bool mask;
 typedef int lane_index;
@@ -94,13 +91,9 @@ SITE_FN integer bits(real a) { return __float_as_int(a); }
 SITE_FN real from_bits(integer a) { return __int_as_float(a); }
 SITE_FN wide_integer bits(wide a) { return __double_as_longlong(a); }
 SITE_FN wide from_bits(wide_integer a) { return __longlong_as_double(a); }
-SITE_FN wide select(bool m, wide a, wide b) { return m ? a : b; }
-SITE_FN wide_integer select(bool m, wide_integer a, wide_integer b) { return m ? a : b; }
 #endif
 SITE_FN bool any(bool m) { return m; }
 SITE_FN bool all(bool m) { return m; }
-SITE_FN real select(mask m, real a, real b) { return m ? a : b; }
-SITE_FN integer select(mask m, integer a, integer b) { return m ? a : b; }
 SITE_FN real broadcast(scalar a) { return a; }
 SITE_FN integer broadcast_integer(integer_scalar a) { return a; }
 SITE_FN words broadcast_words(uint64 a) { return a; }
@@ -120,14 +113,7 @@ SITE_FN real narrow(const wide* parts) { return (real)parts[0]; }
 
 #else
 
-typedef __INT64_TYPE__ int64;
-typedef __UINT64_TYPE__ uint64;
 typedef scalar real __attribute__((vector_size(VECTOR_BYTES)));
-#if defined(HPC_DOUBLE)
-typedef int64 integer_scalar;
-#else
-typedef int integer_scalar;
-#endif
 typedef integer_scalar integer __attribute__((vector_size(VECTOR_BYTES)));
 typedef integer mask;
 typedef int lane_index __attribute__((vector_size(4 * LANES)));
@@ -139,13 +125,6 @@ typedef uint64 words __attribute__((vector_size(VECTOR_BYTES)));
 typedef scalar real_memory __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef scalar real_anywhere __attribute__((vector_size(VECTOR_BYTES), may_alias, aligned(SCALAR_BYTES)));
 typedef int index_anywhere __attribute__((vector_size(4 * LANES), may_alias, aligned(4)));
-
-SITE_FN integer bits(real a) { return (integer)a; }
-SITE_FN real from_bits(integer a) { return (real)a; }
-#if defined(HPC_SINGLE)
-SITE_FN wide_integer bits(wide a) { return (wide_integer)a; }
-SITE_FN wide from_bits(wide_integer a) { return (wide)a; }
-#endif
 
 // A vector is worked on in pieces of the hardware's width, or lane by lane where there is no fused multiply-add.
 #if defined(__AVX512F__) && VECTOR_BYTES >= 64
@@ -162,29 +141,23 @@ SITE_FN wide from_bits(wide_integer a) { return (wide)a; }
 #define ANY_BIT(a) (!_mm_testz_si128(a, a))
 #elif defined(__aarch64__) && VECTOR_BYTES >= 16
 #define PIECE_BYTES 16
+#define NEON 1
 #else
 #define PIECE_BYTES 8
 #endif
 typedef scalar piece __attribute__((vector_size(PIECE_BYTES)));
 typedef long long integer_piece __attribute__((vector_size(PIECE_BYTES)));
 
-#if defined(X86)
-#if defined(HPC_DOUBLE)
+#if defined(X86) && defined(HPC_DOUBLE)
 SITE_FN piece piece_fma(piece a, piece b, piece c) { return X86(fmadd, pd)(a, b, c); }
 SITE_FN piece piece_sqrt(piece a) { return X86(sqrt, pd)(a); }
-#else
+#elif defined(X86)
 SITE_FN piece piece_fma(piece a, piece b, piece c) { return X86(fmadd, ps)(a, b, c); }
 SITE_FN piece piece_sqrt(piece a) { return X86(sqrt, ps)(a); }
-#endif
-SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) {
-    return (integer_piece)X86(mul, epu32)(a, b);
-}
-SITE_FN bool piece_any(integer_piece a) { return ANY_BIT(a); }
-#else
-#if defined(__aarch64__) && PIECE_BYTES == 16 && defined(HPC_DOUBLE)
+#elif defined(NEON) && defined(HPC_DOUBLE)
 SITE_FN piece piece_fma(piece a, piece b, piece c) { return vfmaq_f64(c, a, b); }
 SITE_FN piece piece_sqrt(piece a) { return vsqrtq_f64(a); }
-#elif defined(__aarch64__) && PIECE_BYTES == 16
+#elif defined(NEON)
 SITE_FN piece piece_fma(piece a, piece b, piece c) { return vfmaq_f32(c, a, b); }
 SITE_FN piece piece_sqrt(piece a) { return vsqrtq_f32(a); }
 #elif defined(HPC_DOUBLE)
@@ -196,13 +169,18 @@ SITE_FN piece piece_fma(piece a, piece b, piece c) {
 }
 SITE_FN piece piece_sqrt(piece a) { return piece{__builtin_sqrtf(a[0]), __builtin_sqrtf(a[1])}; }
 #endif
-SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) { return (a & 0xffffffff) * (b & 0xffffffff); }
-SITE_FN bool piece_any(integer_piece a) {
-    int64 found = 0;
-    UNROLL for (unsigned i = 0; i < PIECE_BYTES / 8; ++i) found |= a[i];
-    return found != 0;
+#if defined(X86)
+SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) {
+    return (integer_piece)X86(mul, epu32)(a, b);
 }
+SITE_FN bool piece_any(integer_piece a) { return ANY_BIT(a); }
+#else
+SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) { return (a & 0xffffffff) * (b & 0xffffffff); }
+SITE_FN bool piece_any(integer_piece a) { return (a[0] | a[PIECE_BYTES / 8 - 1]) != 0; }
 #endif
+
+SITE_FN integer bits(real a) { return (integer)a; }
+SITE_FN real from_bits(integer a) { return (real)a; }
 
 union RealPieces {
     real whole;
@@ -241,15 +219,8 @@ SITE_FN bool any(mask m) {
     EACH_PIECE found |= piece_any(x.part[i]);
     return found;
 }
-#if defined(HPC_SINGLE)
-SITE_FN bool any(wide_mask m) { return any((mask)m); }
-SITE_FN wide select(wide_mask m, wide a, wide b) { return m ? a : b; }
-SITE_FN wide_integer select(wide_mask m, wide_integer a, wide_integer b) { return m ? a : b; }
-#endif
 SITE_FN bool all(mask m) { return !any(~m); }
 
-SITE_FN real select(mask m, real a, real b) { return m ? a : b; }
-SITE_FN integer select(mask m, integer a, integer b) { return m ? a : b; }
 SITE_FN real broadcast(scalar a) { return a - real{}; }
 SITE_FN integer broadcast_integer(integer_scalar a) { return a + integer{}; }
 SITE_FN words broadcast_words(uint64 a) { return a + words{}; }
@@ -291,6 +262,9 @@ SITE_FN integer lane_number() {
 SITE_FN wide widen(real a, int) { return a; }
 SITE_FN real narrow(const wide* parts) { return parts[0]; }
 #else
+SITE_FN wide_integer bits(wide a) { return (wide_integer)a; }
+SITE_FN wide from_bits(wide_integer a) { return (wide)a; }
+SITE_FN bool any(wide_mask m) { return any((mask)m); }
 // Part 0 or 1 of a vector of floats as doubles, and back
 typedef float half_real __attribute__((vector_size(VECTOR_BYTES / 2)));
 union RealHalves {
@@ -311,19 +285,11 @@ SITE_FN real narrow(const wide* parts) {
 
 #endif
 
-// Common to CPU and GPU. HALFWAY = 3/2 2^(bits of the mantissa): |x| + HALFWAY has unit spacing, so the sum rounds x
-// to the nearest integer, ties to even, and holds it in its lowest bits: |x| < 2^51 (double), 2^22 (single).
-#if defined(HPC_DOUBLE)
-static constexpr scalar HALFWAY = 6755399441055744.0;
-static constexpr integer_scalar HALFWAY_BITS = 0x4338000000000000ll;
-static constexpr integer_scalar MAGNITUDE_BITS = 0x7fffffffffffffffll;
-#else
-static constexpr scalar HALFWAY = 12582912.0f;
-static constexpr integer_scalar HALFWAY_BITS = 0x4b400000;
-static constexpr integer_scalar MAGNITUDE_BITS = 0x7fffffff;
-#endif
-static constexpr integer_scalar SIGN_BIT = -MAGNITUDE_BITS - 1;
+// For each lane a where m, else b
+template <class Mask, class Value>
+SITE_FN Value select(Mask m, Value a, Value b) { return m ? a : b; }
 
+// Exact integers as `real` and back; within HALFWAY's range
 SITE_FN real nearest(real a) { return (a + HALFWAY) - HALFWAY; }
 SITE_FN integer to_integer(real a) { return bits(a + HALFWAY) - HALFWAY_BITS; }
 SITE_FN real to_real(integer n) { return from_bits(n + HALFWAY_BITS) - HALFWAY; }
