@@ -30,16 +30,15 @@
 #endif
 #define RESTRICT __restrict__
 
-#if defined(HPC_DOUBLE) == defined(HPC_SINGLE) || !defined(LANES)
+#if defined(HPC_DOUBLE) && defined(LANES)
+#define SCALAR_BYTES 8
+#elif defined(HPC_SINGLE) && defined(LANES)
+#define SCALAR_BYTES 4
+#else
 #error "define LANES and one of HPC_DOUBLE, HPC_SINGLE"
 #endif
 
 // Sums and random words are 64 bits wide: a vector of floats is then WIDE_PARTS = 2 vectors of WIDE lanes.
-#if defined(HPC_DOUBLE)
-#define SCALAR_BYTES 8
-#else
-#define SCALAR_BYTES 4
-#endif
 #define VECTOR_BYTES (LANES * SCALAR_BYTES)
 #define WIDE (ON_GPU ? 1 : VECTOR_BYTES / 8)
 #define WIDE_PARTS (ON_GPU ? 1 : 8 / SCALAR_BYTES)
@@ -170,9 +169,7 @@ SITE_FN piece piece_fma(piece a, piece b, piece c) {
 SITE_FN piece piece_sqrt(piece a) { return piece{__builtin_sqrtf(a[0]), __builtin_sqrtf(a[1])}; }
 #endif
 #if defined(X86)
-SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) {
-    return (integer_piece)X86(mul, epu32)(a, b);
-}
+SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) { return (integer_piece)X86(mul, epu32)(a, b); }
 SITE_FN bool piece_any(integer_piece a) { return ANY_BIT(a); }
 #else
 SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) { return (a & 0xffffffff) * (b & 0xffffffff); }
@@ -199,7 +196,7 @@ SITE_FN real fma(real a, real b, real c) {
     return x.whole;
 }
 SITE_FN scalar fma(scalar a, scalar b, scalar c) {
-    return sizeof(scalar) == 8 ? (scalar)__builtin_fma(a, b, c) : (scalar)__builtin_fmaf(a, b, c);
+    return SCALAR_BYTES == 8 ? __builtin_fma(a, b, c) : __builtin_fmaf(a, b, c);
 }
 SITE_FN real sqrt(real a) {
     RealPieces x = {a};
@@ -213,8 +210,7 @@ SITE_FN words product(words a, words b) {
     return x.whole;
 }
 SITE_FN bool any(mask m) {
-    WordsPieces x;
-    x.whole = (words)m;
+    WordsPieces x = {(words)m};
     bool found = false;
     EACH_PIECE found |= piece_any(x.part[i]);
     return found;
@@ -268,17 +264,16 @@ SITE_FN bool any(wide_mask m) { return any((mask)m); }
 // Part 0 or 1 of a vector of floats as doubles, and back
 typedef float half_real __attribute__((vector_size(VECTOR_BYTES / 2)));
 union RealHalves {
-    real whole;
     half_real part[2];
+    real whole;
 };
 SITE_FN wide widen(real a, int part) {
-    RealHalves halves = {a};
+    RealHalves halves;
+    halves.whole = a;
     return __builtin_convertvector(halves.part[part], wide);
 }
 SITE_FN real narrow(const wide* parts) {
-    RealHalves halves;
-    halves.part[0] = __builtin_convertvector(parts[0], half_real);
-    halves.part[1] = __builtin_convertvector(parts[1], half_real);
+    RealHalves halves = {{__builtin_convertvector(parts[0], half_real), __builtin_convertvector(parts[1], half_real)}};
     return halves.whole;
 }
 #endif
