@@ -1,0 +1,57 @@
+"""Values that follow from other values when the configuration leaves them out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def complete(data: dict[str, Any]) -> dict[str, Any]:
+    """The raw configuration with derived values written in and lists as tuples. Wrong shapes are left as they are."""
+    data = _frozen(data)
+    _boundary(data)
+    _control(data)
+    training = data.get("training")
+    if isinstance(training, dict) and "rate" in training and training.get("weight_rate") is None:
+        data["training"] = {**training, "weight_rate": _kept(training["rate"], above=0, instead=1.0)}
+    return data
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _frozen(inside) for key, inside in value.items()}
+    return tuple(_frozen(inside) for inside in value) if isinstance(value, list | tuple) else value
+
+
+def _boundary(data: dict[str, Any]) -> None:
+    lattice, action = data.get("lattice"), data.get("action")
+    extent = lattice.get("extent") if isinstance(lattice, dict) else None
+    fermion = action.get("fermion") if isinstance(action, dict) else None
+    if not isinstance(action, dict) or not isinstance(fermion, dict) or not isinstance(extent, tuple):
+        return
+    if fermion.get("boundary") is None:
+        signs = (1,) * (len(extent) - 1) + (-1,)
+        data["action"] = {**action, "fermion": {**fermion, "boundary": signs}}
+
+
+def _control(data: dict[str, Any]) -> None:
+    control, chain = data.get("control"), data.get("chain")
+    if control == "none" or control == ():
+        control = None
+    elif isinstance(control, tuple):
+        control = {"which": control}
+    if isinstance(control, dict):
+        control = dict(control)
+        if control.get("which") in ((), "none"):
+            control = None
+        else:
+            for key in ("train", "produce"):
+                if control.get(key) is None:
+                    control[key] = _kept(chain.get(key) if isinstance(chain, dict) else 0, above=-1, instead=0)
+    if "control" in data:
+        data["control"] = control
+
+
+def _kept(value: Any, above: float, instead: float) -> Any:
+    """The value if it is a number above the limit, else the other: a wrong value is reported once, at its own key."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and value > above else instead

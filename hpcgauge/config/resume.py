@@ -1,0 +1,37 @@
+"""What a resumed run may change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hpcgauge.config.schema import Run
+
+FREE = ("lattice.device", "lattice.process_grid", "lattice.threads", "checkpoint")  # they change no number
+GROWING = ("chain.produce", "control.produce", "reference.produce")
+
+
+def physics_differences(before: Run, after: Run) -> list[str]:
+    """The keys that forbid to go on with `before` as `after`: all that differ, but those that change no number and
+    lengths of production that grew."""
+    old, new = dict(_flat(before.model_dump(mode="json"))), dict(_flat(after.model_dump(mode="json")))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [key for key in keys if not _is_allowed(key, old.get(key), new.get(key))]
+
+
+def _is_allowed(key: str, old: Any, new: Any) -> bool:
+    if any(key == free or key.startswith(free + ".") for free in FREE):
+        return True
+    return key in GROWING and old is not None and new is not None and new >= old
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Pairs of dotted key and value; a list of plain values is one value."""
+    if isinstance(value, dict):
+        for name, inside in value.items():
+            yield from _flat(inside, f"{key}.{name}" if key else name)
+    elif isinstance(value, list) and any(isinstance(inside, dict) for inside in value):
+        for i, inside in enumerate(value):
+            yield from _flat(inside, f"{key}.{i}")
+    else:
+        yield key, value
