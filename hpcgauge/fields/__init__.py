@@ -1,0 +1,1 @@
+"""Where data lives: devices, lattices with their defaults, fields."""

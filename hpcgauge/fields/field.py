@@ -1,0 +1,185 @@
+"""Field: numbers on the sites of a lattice, in blocks of lanes. The layout is known here and in site/lattice.h only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy
+
+from hpcgauge.fields import convert
+from hpcgauge.fields.lattice import PRECISIONS, Lattice
+from hpcgauge.lattice.geometry import ravel
+from hpcgauge.lattice.ghosts import Ghosts
+
+NUMBER = {"double": numpy.float64, "single": numpy.float32}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What stands on a site: `count` elements (0: one for each direction), each a color "matrix", a color "vector",
+    or a "real" number. `is_group`: matrices that are group elements (padding holds 1)."""
+
+    name: str
+    element: str
+    count: int = 0
+    is_group: bool = False
+
+    def elements(self, n_dimensions: int) -> int:
+        return self.count or n_dimensions
+
+    def components(self, n_dimensions: int, colors: int) -> int:
+        """Real numbers on one site."""
+        return self.elements(n_dimensions) * convert.reals(self.element, colors)
+
+
+LINKS = Kind("links", "matrix", is_group=True)
+MATRICES = Kind("matrices", "matrix")
+ROTATION = Kind("rotation", "matrix", 1, is_group=True)
+
+
+def vectors(n_rhs: int) -> Kind:
+    """The kind of `n_rhs` color vectors on each site."""
+    return Kind("vectors", "vector", n_rhs)
+
+
+def reals(count: int) -> Kind:
+    """The kind of `count` real numbers on each site."""
+    return Kind("reals", "real", count)
+
+
+@final
+class Field:
+    """Numbers of one kind on every site of a lattice: data[block][component][lane], ghosts behind the own sites.
+
+    `ghosts`: the ghosts that hold the neighbours' present values, or None. Whoever writes `data` calls `touch()`.
+    """
+
+    def __init__(self, lattice: Lattice, kind: Kind, precision: str | None = None, colors: int | None = None):
+        """A field that is not initialised."""
+        self.lattice, self.kind = lattice, kind
+        self.precision = precision or lattice.precision
+        self.colors = colors or lattice.colors
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision = {precision!r} is not known; 'double' and 'single' are possible")
+        self.ghosts: Ghosts | None = None
+        self.data = self._allocate(0)
+
+    def _allocate(self, n_ghosts: int) -> numpy.ndarray:
+        lanes = self.lattice.lanes(self.precision)
+        blocks = (self.lattice.geometry.n_sites + n_ghosts) // lanes
+        return self.lattice.device.empty((blocks, self.components, lanes), NUMBER[self.precision])
+
+    @property
+    def components(self) -> int:
+        """Real numbers on one site."""
+        return self.kind.components(self.lattice.dimensions, self.colors)
+
+    @property
+    def own_data(self) -> numpy.ndarray:
+        """The blocks of the rank's own sites."""
+        return self.data[: self.lattice.geometry.n_sites // self.lattice.lanes(self.precision)]
+
+    def touch(self) -> None:
+        """Says that own data changed, so that ghosts are stale."""
+        self.ghosts = None
+
+    def reserve(self, ghosts: Ghosts) -> None:
+        """Makes room for ghosts behind the own sites, once; own data are kept."""
+        lanes = self.lattice.lanes(self.precision)
+        if self.data.shape[0] * lanes < ghosts.n_sites + ghosts.n_ghosts:
+            own = self.own_data
+            self.data = self._allocate(ghosts.n_ghosts)
+            self.own_data[:] = own
+            self.ghosts = None
+
+    def fill(self, value: float) -> Field:
+        """This field, every component set to `value`."""
+        self.data[:] = value
+        self.touch()
+        return self
+
+    def copy(self) -> Field:
+        """A new field with the same numbers."""
+        other = Field(self.lattice, self.kind, self.precision, self.colors)
+        other.own_data[:] = self.own_data
+        return other
+
+    def copy_from(self, other: Field) -> Field:
+        """This field with the numbers of another of the same kind and precision."""
+        self.own_data[:] = other.own_data
+        self.touch()
+        return self
+
+    def astype(self, precision: str) -> Field:
+        """A new field in "single" or "double" precision."""
+        other = Field(self.lattice, self.kind, precision, self.colors)
+        other._set_sites(self._sites())
+        return other
+
+    def _sites(self) -> numpy.ndarray:
+        """Components of all own sites in the order of memory, padding included: (n_sites, components)."""
+        return self.own_data.transpose(0, 2, 1).reshape(-1, self.components)
+
+    def _set_sites(self, sites: numpy.ndarray) -> None:
+        lanes = self.lattice.lanes(self.precision)
+        self.own_data[:] = sites.reshape(-1, lanes, self.components).transpose(0, 2, 1)
+        self.touch()
+
+    def local_to_numpy(self) -> tuple[numpy.ndarray, tuple[int, ...]]:
+        """This rank's part, in the index order of `to_numpy`, and its origin (x, y, z, t)."""
+        geometry = self.lattice.geometry
+        sites = self._sites()[geometry.positions].astype(numpy.float64)
+        elements = convert.to_elements(sites, self.kind.element, self.kind.elements(self.lattice.dimensions), self.colors)
+        ordered = numpy.empty_like(elements)
+        ordered[ravel(geometry.local_coordinates, geometry.local_extent)] = elements
+        shaped = ordered.reshape(*reversed(geometry.local_extent), *elements.shape[1:])
+        return numpy.moveaxis(shaped, geometry.dimensions, 0).copy(), geometry.origin
+
+    def to_numpy(self) -> numpy.ndarray:
+        """The whole field, the same on every rank: complex128 (element, t, z, y, x, row, column), (element, t, z, y, x,
+        color), or float64 (element, t, z, y, x). Collective. A single color vector or rotation has no element axis."""
+        local, _ = self.local_to_numpy()
+        parts = self.lattice.world.gather_arrays(local)
+        origins = self.lattice.world.allgather(self.lattice.origin)
+        whole = numpy.empty(
+            (local.shape[0], *reversed(self.lattice.extent), *local.shape[1 + self.lattice.dimensions :]), local.dtype
+        )
+        for part, origin in zip(parts, origins, strict=True):
+            whole[convert.window(origin, self.lattice.local_extent)] = part
+        return whole[0] if self.kind.count == 1 else whole
+
+    def set_local(self, array: numpy.ndarray) -> Field:
+        """This field with this rank's part set from an array in the index order of `local_to_numpy`."""
+        geometry = self.lattice.geometry
+        elements = self.kind.elements(geometry.dimensions)
+        expected = (elements, *reversed(geometry.local_extent), *convert.element_shape(self.kind.element, self.colors))
+        if array.shape != expected:
+            raise ValueError(f"local {self.kind.name} have shape {array.shape}; {expected} is right")
+        moved = numpy.moveaxis(array, 0, geometry.dimensions)
+        flat = moved.reshape(-1, *moved.shape[geometry.dimensions :])
+        values = convert.to_reals(flat[ravel(geometry.local_coordinates, geometry.local_extent)], self.kind.element, self.colors)
+        sites = numpy.zeros((geometry.n_sites, self.components))
+        if self.kind.is_group:
+            sites[:] = convert.unit_reals(elements, self.colors)
+        sites[geometry.positions] = values
+        self._set_sites(sites)
+        return self
+
+    def set_global(self, array: numpy.ndarray) -> Field:
+        """This field set from the whole array (the index order of `to_numpy`), each rank taking its part."""
+        array = numpy.asarray(array)
+        geometry = self.lattice.geometry
+        expected = (
+            self.kind.elements(geometry.dimensions),
+            *reversed(geometry.extent),
+            *convert.element_shape(self.kind.element, self.colors),
+        )
+        if self.kind.count == 1 and array.shape == expected[1:]:
+            array = array[None]
+        if array.shape != expected:
+            raise ValueError(f"{self.kind.name} have shape {array.shape}; {expected} is right")
+        return self.set_local(array[convert.window(geometry.origin, geometry.local_extent)])
+
+    def __repr__(self) -> str:
+        return f"Field({self.kind.name}, {self.lattice.extent}, colors={self.colors}, {self.precision})"

@@ -1,0 +1,208 @@
+"""From a Kernel to a function: the printed translation unit, the compiler, the cache.
+
+A library is cached by its content: source, headers, flags, compiler and processor. One process compiles a key while
+others wait for it, so many may start at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcgauge.errors import DeviceError
+from hpcgauge.kernels.kernel import SITE_FOLDER, Argument, Kernel, Numbers
+
+FLAGS = (
+    "-std=c++17 -O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC"
+    " -fvisibility=hidden -Wno-psabi -Wno-unknown-pragmas"
+).split()
+INCLUDE = re.compile(r'#include "(.+?)"')
+VIEW = {"matrix": "Matrices", "vector": "Vectors", "real": "Reals"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a kernel is compiled for. `counts`: the elements of each field argument, in order."""
+
+    dimensions: int
+    colors: int
+    precision: str
+    lanes: int
+    counts: tuple[int, ...]
+
+
+@functools.cache
+def build(kernel: Kernel, target: Target) -> Any:
+    """The compiled launch function of a kernel, from the cache if it is there.
+
+    Every rank may call it at once. DeviceError when there is no compiler, ValueError when a user's header does not compile.
+    """
+    return load_library(source(kernel, target), kernel.name).launch
+
+
+def source(kernel: Kernel, target: Target) -> str:
+    """The translation unit: definitions, the header, and a loop over blocks around the site function."""
+    vectors = kernel.offsets.vectors(target.dimensions)
+    constants = "".join(f"static constexpr int {name} = {value};\n" for name, value in kernel.constants)
+    return f"""#define {"HPC_DOUBLE" if target.precision == "double" else "HPC_SINGLE"} 1
+#define LANES {target.lanes}
+#define N_DIMENSIONS {target.dimensions}
+#define COLORS {target.colors}
+#define N_OFFSETS {max(len(vectors), 1)}
+#define OFFSET_REACH {kernel.offsets.reach}
+{_place_table(kernel, target)}
+{constants}#include "lattice.h"
+#include "sum.h"
+#include "{kernel.path if kernel.path.parent != SITE_FOLDER else kernel.path.name}"
+using namespace site;
+
+extern "C" __attribute__((visibility("default")))
+void launch(const int* const* tables, const int* blocks, long n_blocks, int n_threads,
+            void* const* fields, const double* numbers, int64* bins) {{
+    const site::Lattice g{{tables[0], tables[1], tables[2], tables[3]}};
+    {_views(kernel, target)}
+    #pragma omp parallel num_threads(n_threads) if (n_threads > 1)
+    {{
+        {_sum_declaration(kernel)}
+        #pragma omp for schedule(static)
+        for (long i = 0; i < n_blocks; ++i) {{
+            const Site x{{blocks[i], nullptr}};
+            {_call(kernel)}
+        }}
+        {_sum_merge(kernel)}
+    }}
+}}
+"""
+
+
+def _place_table(kernel: Kernel, target: Target) -> str:
+    lookup = kernel.offsets.lookup(target.dimensions)
+    width = lookup.shape[2]
+    entries = ",".join(str(entry) for entry in lookup.ravel())
+    return f"static constexpr int PLACE[{target.dimensions}][{target.dimensions}][{width}][{width}] = {{{entries}}};"
+
+
+def _views(kernel: Kernel, target: Target) -> str:
+    lines = []
+    for index, (field, count) in enumerate(zip(kernel.fields, target.counts, strict=True)):
+        inner = f"(scalar*)fields[{index}]"
+        braces = f"{{{inner}}}" if field.element == "real" else f"{{{{{inner}}}}}"
+        lines.append(f"const {VIEW[field.element]}<{count}> {field.name}{braces};")
+    start = 0
+    for number in kernel.numbers:
+        lines.append(f"const double* const {number.name} = numbers + {start};")
+        start += number.count
+    return "\n    ".join(lines)
+
+
+def _call(kernel: Kernel) -> str:
+    names = ["g", "x", *(a.name for a in kernel.arguments if isinstance(a, Argument | Numbers))]
+    if not kernel.n_sums:
+        return f"{kernel.name}({', '.join(names)});"
+    return (
+        f"real totals[{kernel.n_sums}] = {{}};\n            {kernel.name}({', '.join(names)}, totals);\n"
+        "            const mask counted = is_true_site(g, x);\n"
+        f"            UNROLL for (int k = 0; k < {kernel.n_sums}; ++k)"
+        " partial[k].add(select(counted, totals[k], broadcast(0)));"
+    )
+
+
+def _sum_declaration(kernel: Kernel) -> str:
+    return f"ExactSum partial[{kernel.n_sums}];" if kernel.n_sums else ""
+
+
+def _sum_merge(kernel: Kernel) -> str:
+    if not kernel.n_sums:
+        return ""
+    return (
+        "#pragma omp critical\n        "
+        f"for (int k = 0; k < {kernel.n_sums}; ++k) partial[k].merge_into(bins + k * SUM_BINS);"
+    )
+
+
+def load_library(text: str, name: str) -> ctypes.CDLL:
+    """The shared library of a translation unit, compiled at most once on a machine."""
+    compiler = find_compiler()
+    digest = hashlib.sha256()
+    for part in (text, *_included(text), " ".join(FLAGS), _compiler_identity(compiler), _processor()):
+        digest.update(part.encode())
+        digest.update(b"\0")
+    folder = cache_folder()
+    library = folder / f"{name}-{digest.hexdigest()[:32]}.so"
+    if not library.exists():
+        with open(folder / f"{library.stem}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not library.exists():
+                _compile(compiler, text, library)
+    return ctypes.CDLL(str(library))
+
+
+def _compile(compiler: str, text: str, library: Path) -> None:
+    unit = library.with_suffix(".cpp")
+    unit.write_text(text)
+    part = library.with_suffix(f".{os.getpid()}.part")
+    command = [compiler, *FLAGS, f"-I{SITE_FOLDER}", str(unit), "-o", str(part)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        part.unlink(missing_ok=True)
+        errors = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines()
+        raise ValueError(f"kernel {library.stem.split('-')[0]} does not compile ({unit}): {' | '.join(errors[:3])}")
+    os.replace(part, library)
+
+
+def cache_folder() -> Path:
+    """The folder of compiled kernels: $HPCGAUGE_CACHE, else hpcgauge/ in the user's cache folder."""
+    chosen = os.environ.get("HPCGAUGE_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = Path(chosen) if chosen else base / "hpcgauge"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(f"the kernel cache {folder} cannot be made ({error.strerror}); set HPCGAUGE_CACHE") from None
+    return folder
+
+
+@functools.cache
+def find_compiler() -> str:
+    """The path of the C++ compiler: $CXX, else g++, c++ or clang++. DeviceError when there is none."""
+    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
+        path = shutil.which(name) if name else None
+        if path:
+            return path
+    raise DeviceError("no C++ compiler was found: install g++ (Debian: apt-get install g++) or set CXX")
+
+
+@functools.cache
+def _compiler_identity(compiler: str) -> str:
+    path = Path(compiler).resolve()
+    status = path.stat()
+    return f"{path} {status.st_size} {status.st_mtime_ns}"
+
+
+@functools.cache
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return "\n".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))
+
+
+def _included(text: str) -> list[str]:
+    """The contents of every header that a text includes, directly or not, each once."""
+    found: dict[str, str] = {}
+    waiting = INCLUDE.findall(text)
+    while waiting:
+        name = waiting.pop()
+        path = SITE_FOLDER / name
+        if name not in found and path.exists():
+            found[name] = path.read_text()
+            waiting += INCLUDE.findall(found[name])
+    return [found[name] for name in sorted(found)]

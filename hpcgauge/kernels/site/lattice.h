@@ -1,0 +1,150 @@
+// Sites, neighbours and the fields on them: data[block][component][lane], ghosts behind the own sites.
+//
+// A translation unit defines N_DIMENSIONS, COLORS and the table PLACE of its offset set before it includes this file.
+#pragma once
+#include "matrix.h"
+#include "platform.h"
+
+namespace site {
+
+#if ON_GPU
+// One site: its number in memory.
+struct Site {
+    int index;
+};
+#else
+// A block of LANES sites, or, where `lanes` is not null, any LANES sites by their numbers in memory.
+struct Site {
+    int block;
+    const int* lanes;
+};
+#endif
+
+struct Lattice {
+    const int* neighbours;   // [block][offset][lane]
+    const int* whole;        // [block][offset]: the neighbouring block where the neighbours are one block, else -1
+    const int* coordinates;  // [block][N_DIMENSIONS + 1][lane]: global coordinates, global number (-1: padding)
+    const int* extent;       // global
+};
+
+#if ON_GPU
+SITE_FN int table_entry(const int* table, Site x, int columns, int column) {
+    return table[((long)(x.index / LANES) * columns + column) * LANES + x.index % LANES];
+}
+#else
+SITE_FN lane_index table_entry(const int* table, Site x, int columns, int column) {
+    return load_index(table + ((long)x.block * columns + column) * LANES);
+}
+#endif
+
+// The site x + i mu + j nu; x is the site that the kernel writes.
+SITE_FN Site shift(const Lattice& g, Site x, int mu, int i, int nu, int j) {
+    const int place = PLACE[mu][nu][i + OFFSET_REACH][j + OFFSET_REACH];
+    if (place < 0) return x;
+#if ON_GPU
+    return Site{table_entry(g.neighbours, x, N_OFFSETS, place)};
+#else
+    const long entry = (long)x.block * N_OFFSETS + place;
+    const int block = g.whole[entry];
+    return Site{block, block < 0 ? g.neighbours + entry * LANES : nullptr};
+#endif
+}
+
+// x + i mu
+SITE_FN Site shift(const Lattice& g, Site x, int mu, int i) { return shift(g, x, mu, i, mu == 0 ? 1 : 0, 0); }
+SITE_FN Site up(const Lattice& g, Site x, int mu) { return shift(g, x, mu, 1); }
+SITE_FN Site down(const Lattice& g, Site x, int mu) { return shift(g, x, mu, -1); }
+
+SITE_FN integer coordinate(const Lattice& g, Site x, int mu) {
+    return as_integer(table_entry(g.coordinates, x, N_DIMENSIONS + 1, mu));
+}
+// The global lexicographic number, -1 in padding
+SITE_FN integer global_number(const Lattice& g, Site x) { return coordinate(g, x, N_DIMENSIONS); }
+SITE_FN mask is_true_site(const Lattice& g, Site x) { return global_number(g, x) >= 0; }
+
+// COMPONENTS real numbers on each site.
+template <int COMPONENTS>
+struct Reals {
+    scalar* data;
+};
+
+template <int COMPONENTS, int COUNT>
+SITE_FN void fetch(const Reals<COMPONENTS>& field, Site x, int first, real (&values)[COUNT]) {
+#if ON_GPU
+    const scalar* p = field.data + ((long)(x.index / LANES) * COMPONENTS + first) * LANES + x.index % LANES;
+    UNROLL for (int k = 0; k < COUNT; ++k) values[k] = p[k * LANES];
+#else
+    if (x.lanes == nullptr) {
+        const scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
+        UNROLL for (int k = 0; k < COUNT; ++k) values[k] = load(p + k * LANES);
+    } else {
+        const lane_index at = load_index(x.lanes);
+        const lane_index index = (at / LANES) * (COMPONENTS * LANES) + at % LANES;
+        const scalar* p = field.data + first * LANES;
+        UNROLL for (int k = 0; k < COUNT; ++k) values[k] = gather(p + k * LANES, index);
+    }
+#endif
+}
+
+// Writes to the site that the kernel owns.
+template <int COMPONENTS, int COUNT>
+SITE_FN void put(const Reals<COMPONENTS>& field, Site x, int first, const real (&values)[COUNT]) {
+#if ON_GPU
+    scalar* p = field.data + ((long)(x.index / LANES) * COMPONENTS + first) * LANES + x.index % LANES;
+    UNROLL for (int k = 0; k < COUNT; ++k) p[k * LANES] = values[k];
+#else
+    scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
+    UNROLL for (int k = 0; k < COUNT; ++k) store(p + k * LANES, values[k]);
+#endif
+}
+
+template <int COMPONENTS>
+SITE_FN real get(const Reals<COMPONENTS>& field, Site x, int component) {
+    real value[1];
+    fetch(field, x, component, value);
+    return value[0];
+}
+
+template <int COMPONENTS>
+SITE_FN void set(const Reals<COMPONENTS>& field, Site x, int component, real value) {
+    const real values[1] = {value};
+    put(field, x, component, values);
+}
+
+// COUNT color matrices on each site; links are N_DIMENSIONS of them.
+template <int COUNT>
+struct Matrices {
+    Reals<COUNT * MATRIX_REALS> reals;
+};
+
+template <int COUNT>
+SITE_FN ColorMatrix get(const Matrices<COUNT>& field, Site x, int element) {
+    ColorMatrix m;
+    fetch(field.reals, x, element * MATRIX_REALS, m.a);
+    return m;
+}
+
+template <int COUNT>
+SITE_FN void set(const Matrices<COUNT>& field, Site x, int element, const ColorMatrix& m) {
+    put(field.reals, x, element * MATRIX_REALS, m.a);
+}
+
+// COUNT color vectors on each site, one for each right-hand side.
+template <int COUNT>
+struct Vectors {
+    Reals<COUNT * VECTOR_REALS> reals;
+};
+
+template <int COUNT>
+SITE_FN ColorVector get(const Vectors<COUNT>& field, Site x, int element) {
+    ColorVector v;
+    fetch(field.reals, x, element * VECTOR_REALS, v.a);
+    return v;
+}
+
+template <int COUNT>
+SITE_FN void set(const Vectors<COUNT>& field, Site x, int element, const ColorVector& v) {
+    put(field.reals, x, element * VECTOR_REALS, v.a);
+}
+
+}  // namespace site

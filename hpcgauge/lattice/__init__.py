@@ -1,0 +1,1 @@
+"""Extents, process grids, site order, neighbour and ghost lists: integers only, no MPI."""
