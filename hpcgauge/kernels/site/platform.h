@@ -22,6 +22,7 @@
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 #elif defined(__aarch64__)
@@ -52,18 +53,14 @@ typedef unsigned long long uint64;
 typedef __INT64_TYPE__ int64;
 typedef __UINT64_TYPE__ uint64;
 #endif
-// HALFWAY = 3/2 2^(bits of the mantissa): x + HALFWAY has unit spacing, so the sum rounds x to the nearest integer,
-// ties to even, and holds it in its lowest bits; for |x| <= 2^51 (double), 2^22 (single).
 #if defined(HPC_DOUBLE)
 typedef double scalar;
 typedef int64 integer_scalar;
-static constexpr scalar HALFWAY = 6755399441055744.0;
-static constexpr integer_scalar HALFWAY_BITS = 0x4338000000000000ll, MAGNITUDE_BITS = 0x7fffffffffffffffll;
+static constexpr integer_scalar MAGNITUDE_BITS = 0x7fffffffffffffffll;
 #else
 typedef float scalar;
 typedef int integer_scalar;
-static constexpr scalar HALFWAY = 12582912.0f;
-static constexpr integer_scalar HALFWAY_BITS = 0x4b400000, MAGNITUDE_BITS = 0x7fffffff;
+static constexpr integer_scalar MAGNITUDE_BITS = 0x7fffffff;
 #endif
 static constexpr integer_scalar SIGN_BIT = -MAGNITUDE_BITS - 1;
 
@@ -106,6 +103,8 @@ SITE_FN scalar lane(real a, int) { return a; }
 SITE_FN integer_scalar lane(integer a, int) { return a; }
 SITE_FN integer as_integer(lane_index a) { return a; }
 SITE_FN integer lane_number() { return 0; }
+SITE_FN int64 lane_sum(wide_integer a) { return a; }
+SITE_FN void deposit(int64* p, int64 a) { atomicAdd((uint64*)p, (uint64)a); }
 SITE_FN words product(words a, words b) { return (uint64)(unsigned)a * (unsigned)b; }
 SITE_FN wide widen(real a, int) { return a; }
 SITE_FN real narrow(const wide* parts) { return (real)parts[0]; }
@@ -195,9 +194,6 @@ SITE_FN real fma(real a, real b, real c) {
     EACH_PIECE x.part[i] = piece_fma(x.part[i], y.part[i], z.part[i]);
     return x.whole;
 }
-SITE_FN scalar fma(scalar a, scalar b, scalar c) {
-    return SCALAR_BYTES == 8 ? __builtin_fma(a, b, c) : __builtin_fmaf(a, b, c);
-}
 SITE_FN real sqrt(real a) {
     RealPieces x = {a};
     EACH_PIECE x.part[i] = piece_sqrt(x.part[i]);
@@ -247,6 +243,7 @@ SITE_FN real gather(const scalar* base, lane_index index) {
 #endif
 }
 SITE_FN scalar lane(real a, int i) { return a[i]; }
+SITE_FN scalar fma(scalar a, scalar b, scalar c) { return lane(fma(broadcast(a), broadcast(b), broadcast(c)), 0); }
 SITE_FN integer_scalar lane(integer a, int i) { return a[i]; }
 SITE_FN integer as_integer(lane_index a) { return __builtin_convertvector(a, integer); }
 SITE_FN integer lane_number() {
@@ -254,6 +251,13 @@ SITE_FN integer lane_number() {
     UNROLL for (int i = 0; i < LANES; ++i) r[i] = i;
     return r;
 }
+SITE_FN int64 lane_sum(wide_integer a) {
+    int64 sum = 0;
+    UNROLL for (int i = 0; i < WIDE; ++i) sum += a[i];
+    return sum;
+}
+// Adds to a sum in memory: threads of the GPU at once, CPU threads each to their own
+SITE_FN void deposit(int64* p, int64 a) { *p += a; }
 #if defined(HPC_DOUBLE)
 SITE_FN wide widen(real a, int) { return a; }
 SITE_FN real narrow(const wide* parts) { return parts[0]; }
@@ -283,11 +287,6 @@ SITE_FN real narrow(const wide* parts) {
 // For each lane a where m, else b
 template <class Mask, class Value>
 SITE_FN Value select(Mask m, Value a, Value b) { return m ? a : b; }
-
-// Exact integers as `real` and back; within HALFWAY's range
-SITE_FN real nearest(real a) { return (a + HALFWAY) - HALFWAY; }
-SITE_FN integer to_integer(real a) { return bits(a + HALFWAY) - HALFWAY_BITS; }
-SITE_FN real to_real(integer n) { return from_bits(n + HALFWAY_BITS) - HALFWAY; }
 
 SITE_FN real abs(real a) { return from_bits(bits(a) & MAGNITUDE_BITS); }
 // a with its sign changed where the sign bit of `sign` is set; the other bits of `sign` must be zero
