@@ -1,0 +1,32 @@
+"""pytest as one rank of a job: python -m tests.support.one_rank FOLDER SECONDS [arguments of pytest].
+
+Rank 0 prints; the others write to FOLDER. After SECONDS the rank shows where it stands and ends.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
+
+
+def main(folder: Path, seconds: float, arguments: list[str]) -> int:
+    """The exit code of pytest."""
+    rank = next((int(os.environ[name]) for name in RANK_VARIABLES if name in os.environ), 0)
+    # pytest takes the descriptor 2 for itself.
+    messages = os.dup(2)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=messages)
+    if rank > 0:
+        log = os.open(folder / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+    return int(pytest.main(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))

@@ -1,0 +1,139 @@
+"""Runs the tests on 1, 2 and 4 ranks and tells what became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = (1, 2, 4)
+SECONDS_PER_SIZE = 900.0
+# The ranks end themselves at the limit and show where they stand; later than this they are ended from here.
+GRACE_SECONDS = 30.0
+NO_TESTS_COLLECTED = 5
+
+
+@dataclass
+class Run:
+    """What became of the tests on one number of ranks: outcome and text by name."""
+
+    size: int
+    exit_code: int
+    seconds: float
+    outcomes: dict[str, dict] = field(default_factory=dict)
+    # (test, rank, text) of failures that rank 0 has not shown
+    hidden: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def count(self, outcome: str) -> int:
+        """The number of tests with this outcome."""
+        return sum(item["outcome"] == outcome for item in self.outcomes.values())
+
+
+def read_outcomes(run: Run, folder: Path) -> None:
+    """Joins the ranks' files: a failure on any rank is the test's failure."""
+    for rank in range(run.size):
+        path = folder / f"rank-{rank}.json"
+        for name, item in (json.loads(path.read_text()) if path.exists() else {}).items():
+            known = run.outcomes.setdefault(name, item)
+            if item["outcome"] == "failed" and known["outcome"] != "failed":
+                run.outcomes[name] = item
+            if rank > 0 and item["outcome"] == "failed" and known["outcome"] != "failed":
+                run.hidden.append((name, rank, item.get("text", "")))
+
+
+def run_size(size: int, arguments: list[str], seconds: float) -> Run:
+    """The tests on `size` ranks."""
+    folder = Path(tempfile.mkdtemp(prefix=f"hpcgauge-tests-{size}-"))
+    command = [sys.executable, "-m", "tests.support.one_rank", str(folder), str(seconds), "-q", *arguments]
+    if size > 1:
+        command = [sys.executable, str(ROOT / "tools" / "launcher.py"), "-n", str(size), *command]
+    environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ) | {"HPCGAUGE_OUTCOMES": str(folder)}
+    start = time.monotonic()
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
+    try:
+        code = process.wait(seconds + GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        print(f"{size} rank(s): ended after {seconds:.0f} s", flush=True)
+        code = 124
+    finally:
+        end(process)
+    run = Run(size, code, time.monotonic() - start)
+    read_outcomes(run, folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return run
+
+
+def end(process: subprocess.Popen) -> None:
+    """Returns when the process is over; it is asked first, as the launcher then ends its ranks."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def is_good(run: Run) -> bool:
+    """True if pytest ended well and every test that was collected has run."""
+    return run.exit_code in (0, NO_TESTS_COLLECTED) and not run.count("failed") and not run.count("not run")
+
+
+def skipped_everywhere(runs: list[Run]) -> tuple[list[str], list[str]]:
+    """The tests that no size has run: those with an excuse (no GPU, no configurations) and those without."""
+    names = dict.fromkeys(name for run in runs for name in run.outcomes)
+    excused, unexcused = [], []
+    for name in names:
+        found = [run.outcomes[name] for run in runs if name in run.outcomes]
+        if all(item["outcome"] == "skipped" for item in found):
+            target = excused if all(item.get("excused") for item in found) else unexcused
+            target.append(f"{name}: {found[0].get('text', '')}")
+    return excused, unexcused
+
+
+def report(runs: list[Run]) -> int:
+    """The exit code, after the summary and the closing line."""
+    for run in runs:
+        for name, rank, text in run.hidden:
+            print(f"\n{name} failed on rank {rank} of {run.size}:\n{text}")
+    excused, unexcused = skipped_everywhere(runs)
+    print("\nskipped for want of a GPU or of shared configurations:", len(excused))
+    for line in excused:
+        print("  " + line)
+    for line in unexcused:
+        print("skipped at every size, which counts as a failure: " + line)
+    for run in runs:
+        for name, item in run.outcomes.items():
+            if item["outcome"] in ("failed", "not run"):
+                print(f"{item['outcome']} on {run.size} rank(s): {name}")
+        verdict = "good" if is_good(run) else f"FAILED (exit code {run.exit_code})"
+        print(f"{run.size} rank(s): {run.count('passed')} passed in {run.seconds:.0f} s, {verdict}")
+    passed = sum(run.count("passed") for run in runs)
+    bad = sum(run.count("failed") + run.count("not run") for run in runs) + len(unexcused)
+    is_all_good = all(is_good(run) for run in runs) and not unexcused and passed > 0
+    skipped = sum(run.count("skipped") for run in runs) - len(unexcused)
+    print(f"{passed} passed, {bad if bad or is_all_good else 1} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 0 if is_all_good else 1
+
+
+def main(arguments: list[str]) -> int:
+    """0 if all tests passed on all sizes and none was skipped everywhere without an excuse, else 1."""
+    seconds = float(os.environ.get("HPCGAUGE_TEST_SECONDS", SECONDS_PER_SIZE))
+    runs: list[Run] = []
+    for size in SIZES:
+        if size > 1 and not any(item.get("ranks") for item in runs[0].outcomes.values()):
+            break
+        print(f"== tests on {size} rank(s)", flush=True)
+        runs.append(run_size(size, arguments, seconds))
+    return report(runs)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
