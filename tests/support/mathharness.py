@@ -15,14 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 KERNELS = Path(__file__).resolve().parents[2] / "hpcgauge" / "kernels"
-FLAGS = ["-O3", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-Wno-psabi", "-Wall", "-Wextra", "-Werror"]
+FLAGS = ["-O3", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-Wno-psabi", "-Wno-unknown-pragmas"]
+FLAGS += ["-Wall", "-Wextra", "-Werror"]
 
 # What NVRTC has built in, as plain C++: the GPU branch of platform.h then runs here, one number at a time.
 GPU_WORDS = """
 #define __CUDACC__ 1
 #define __device__
 #define __forceinline__ inline __attribute__((always_inline))
-#pragma GCC diagnostic ignored "-Wunknown-pragmas"
 static inline double __fma_rn(double a, double b, double c) { return __builtin_fma(a, b, c); }
 static inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 static inline double __dsqrt_rn(double a) { return __builtin_sqrt(a); }

@@ -13,11 +13,11 @@
 
 #if defined(__CUDACC__)
 #define ON_GPU 1
-#define SITE_FN static __device__ __forceinline__
+#define SITE_METHOD __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
 #else
 #define ON_GPU 0
-#define SITE_FN static inline __attribute__((always_inline))
+#define SITE_METHOD inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
@@ -29,6 +29,7 @@
 #include <arm_neon.h>
 #endif
 #endif
+#define SITE_FN static SITE_METHOD
 #define RESTRICT __restrict__
 
 #if defined(HPC_DOUBLE) && defined(LANES)
