@@ -1,0 +1,1 @@
+"""What is measured on links, and the statistics of series."""

@@ -1,0 +1,1 @@
+"""What a run shows: progress, summary, figures and one HTML page."""

@@ -1,0 +1,90 @@
+"""A run folder as numbers: the main chain, its controls, and the reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import numpy
+from numpy.typing import NDArray
+
+from hpcgauge.errors import FileFormatError
+
+CONTROLS = ("nothing", "weight", "stout", "network_alone")
+PHASES = ("thermalise", "train", "produce")
+
+
+@final
+@dataclass(frozen=True)
+class History:
+    """The lines of one history.jsonl."""
+
+    records: tuple[dict[str, Any], ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def phase(self, name: str) -> History:
+        """The records of one phase."""
+        return History(tuple(record for record in self.records if record.get("phase") == name))
+
+    def column(self, key: str) -> NDArray[numpy.float64]:
+        """One number of every record; NaN where a record has none."""
+        values = [record.get(key) for record in self.records]
+        return numpy.array([numpy.nan if value is None else float(value) for value in values], dtype=numpy.float64)
+
+    def has(self, key: str) -> bool:
+        """True if a record has this number."""
+        return any(record.get(key) is not None for record in self.records)
+
+
+@final
+@dataclass(frozen=True)
+class RunFolder:
+    """All chains of a run folder; absent ones are empty."""
+
+    path: Path
+    main: History
+    reference: History
+    controls: dict[str, History] = field(default_factory=dict)
+
+
+def read_folder(path: str | Path) -> RunFolder:
+    """The chains below a run folder. FileFormatError if there is none."""
+    folder = Path(path)
+    main = folder / "history.jsonl"
+    if not main.is_file():
+        raise FileFormatError(f"{folder}: no history.jsonl there; give the folder of a run, e.g. runs/quickstart")
+    controls = {name: read_history(folder / "control" / name / "history.jsonl") for name in CONTROLS}
+    return RunFolder(
+        folder,
+        read_history(main),
+        read_history(folder / "reference" / "history.jsonl"),
+        {name: history for name, history in controls.items() if len(history)},
+    )
+
+
+def read_history(path: Path) -> History:
+    """The records of a history file; none if it is absent. A last line that is cut off is left out."""
+    if not path.is_file():
+        return History(())
+    return History(tuple(_records(path)))
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines):  # no line end behind it: the run was cut off while writing
+                return
+            raise FileFormatError(f"{path}, line {number}: not a JSON record; the file was changed by hand?") from None
+        if not isinstance(record, dict):
+            raise FileFormatError(f"{path}, line {number}: expected a record in curly brackets")
+        yield record
