@@ -1,0 +1,1 @@
+"""Files: gauge fields of other codes, checkpoints, the record of a run and its folder."""

@@ -1,0 +1,88 @@
+"""All ranks write their blocks of distributed arrays into one existing file, each at its place."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from hpcgauge.comm.world import World
+from hpcgauge.io.distributed import Distributed
+
+Placed = Sequence[tuple[int, Distributed]]
+
+
+def write_blocks(path: Path, world: World, placed: Placed) -> None:
+    """Writes each array at the offset beside it, row-major and little-endian, down to the disk. Collective."""
+    if world.communicator is None:
+        _write_alone(path, placed)
+    else:
+        _write_together(path, world, placed)
+
+
+def _bytes(part: Distributed) -> numpy.ndarray:
+    """The block as contiguous little-endian numbers."""
+    return numpy.ascontiguousarray(part.local, dtype=part.local.dtype.newbyteorder("<"))
+
+
+def _write_together(path: Path, world: World, placed: Placed) -> None:
+    """Writes by MPI-IO, one collective call for each array. Collective."""
+    # The door to mpi4py is comm/; its file class belongs to the module that the communicator comes from.
+    MPI: Any = sys.modules[type(world.communicator).__module__]
+    try:
+        file = MPI.File.Open(world.communicator, str(path), MPI.MODE_WRONLY)
+        try:
+            for offset, part in placed:
+                element = MPI.BYTE.Create_contiguous(part.local.dtype.itemsize).Commit()
+                if part.local.size:
+                    block = element.Create_subarray(part.global_shape, part.local.shape, part.origin_index).Commit()
+                else:
+                    block = element.Dup()
+                file.Set_view(offset, element, block)
+                file.Write_all([_bytes(part).view(numpy.uint8), part.local.size, element])
+                block.Free()
+                element.Free()
+            file.Sync()
+        finally:
+            file.Close()
+    except MPI.Exception as error:
+        raise OSError(f"MPI-IO: {error}") from error
+
+
+def _write_alone(path: Path, placed: Placed) -> None:
+    """Writes with the calls of the system."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        for offset, part in placed:
+            data, item = _bytes(part), part.local.dtype.itemsize
+            for at, run in _runs(part, data):
+                write_fully(descriptor, run.reshape(-1).view(numpy.uint8).data, offset + at * item)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _runs(part: Distributed, data: numpy.ndarray) -> Iterator[tuple[int, numpy.ndarray]]:
+    """The pieces of the block that are contiguous in the global array, with the number of their first element."""
+    whole = len(part.global_shape)
+    while whole > 0 and part.local.shape[whole - 1] == part.global_shape[whole - 1]:
+        whole -= 1
+    cut = max(whole - 1, 0)
+    strides = [
+        int(numpy.prod(part.global_shape[axis + 1 :], dtype=numpy.int64)) for axis in range(len(part.global_shape))
+    ]
+    base = sum(start * stride for start, stride in zip(part.origin_index, strides, strict=True))
+    for index in product(*(range(n) for n in part.local.shape[:cut])):
+        yield base + sum(i * stride for i, stride in zip(index, strides[:cut], strict=True)), data[index]
+
+
+def write_fully(descriptor: int, data: memoryview, offset: int) -> None:
+    """Writes all bytes at an offset of an open file."""
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written

@@ -1,0 +1,83 @@
+"""Checkpoints: the state of a chain in numbered files of one folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from hpcgauge.comm.world import World
+from hpcgauge.errors import FileFormatError
+from hpcgauge.io.agreement import on_root
+from hpcgauge.io.container import PART, Contents, Slices, read_container, verify_container, write_container
+
+KIND = "checkpoint"
+NAME = re.compile(r"([0-9]{6,18})\.h5")
+
+
+class Newest(NamedTuple):
+    """The newest whole checkpoint (None if there is none) and what was wrong with newer ones."""
+
+    path: Path | None
+    messages: list[str]
+
+
+def checkpoint_path(folder: Path, trajectory: int) -> Path:
+    """The file of the state after so many trajectories."""
+    return folder / f"{trajectory:06d}.h5"
+
+
+def write_checkpoint(folder: Path, trajectory: int, world: World, contents: Contents) -> Path:
+    """The new file, whole and on the disk. Collective."""
+    path = checkpoint_path(folder, trajectory)
+    on_root(world, lambda: folder.mkdir(parents=True, exist_ok=True))
+    write_container(path, world, KIND, contents)
+    return path
+
+
+def read_checkpoint(
+    path: Path, world: World, slices: Mapping[str, Slices] | Callable[[str, tuple[int, ...]], Slices]
+) -> Contents:
+    """The state, each rank with its blocks (see read_container), every checksum compared. Collective."""
+    return read_container(path, world, KIND, slices)
+
+
+def numbered(folder: Path) -> dict[int, Path]:
+    """The numbered files of a folder, the newest first; empty if there is no folder."""
+    if not folder.is_dir():
+        return {}
+    named = ((NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    found = {int(match.group(1)): path for match, path in named if match is not None}
+    return dict(sorted(found.items(), reverse=True))
+
+
+def newest_valid(folder: Path, world: World) -> Newest:
+    """The newest checkpoint whose checksums are right, and a message for each newer one. Collective."""
+    messages: list[str] = []
+    for path in on_root(world, lambda: list(numbered(folder).values())):
+        try:
+            verify_container(path, world, KIND)
+        except FileFormatError as error:
+            messages.append(str(error))
+        else:
+            return Newest(path, messages)
+    return Newest(None, messages)
+
+
+def keep_last(folder: Path, world: World, count: int, every: int = 0) -> None:
+    """Removes all checkpoints but the last `count` and those of multiples of `every` (0: none). Collective.
+
+    What an interrupted write left behind is removed too.
+    """
+    if count < 1:
+        raise ValueError(f"count = {count}; at least one checkpoint must be kept")
+
+    def remove() -> None:
+        for number, path in list(numbered(folder).items())[count:]:
+            if not every or number % every:
+                path.unlink(missing_ok=True)
+        for path in folder.glob(f"*.h5{PART}"):
+            path.unlink(missing_ok=True)
+
+    on_root(world, remove)

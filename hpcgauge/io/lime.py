@@ -1,0 +1,174 @@
+"""LIME files: ILDG and SciDAC gauge fields, and old files that hold nothing but the numbers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hpcgauge.errors import FileFormatError
+from hpcgauge.io import tags
+from hpcgauge.io.header import (
+    BYTES,
+    DIRECTIONS,
+    Extent,
+    Header,
+    checked_extent,
+    colors_from_length,
+    data_length,
+    format_extent,
+)
+
+MAGIC = bytes.fromhex("456789ab")
+RECORD_HEADER = struct.Struct(">IHHQ128s")
+ALIGNMENT = 8
+LARGEST_TEXT = 1 << 20
+MOST_RECORDS = 4096
+FIELDS = ("ildg-binary-data", "scidac-binary-data")
+TEXTS = (
+    "ildg-format",
+    "ildg-data-lfn",
+    "scidac-private-file-xml",
+    "scidac-private-record-xml",
+    "scidac-checksum",
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where the data of one record lie."""
+
+    type: str
+    offset: int
+    length: int
+
+
+def records(path: Path, size: int) -> Iterator[Record]:
+    """The records of a LIME file of this size, each checked to lie inside the file."""
+    at = 0
+    with path.open("rb") as file:
+        for number in range(MOST_RECORDS + 1):
+            if at >= size:
+                return
+            if number == MOST_RECORDS:
+                raise FileFormatError(
+                    f"more than {MOST_RECORDS} LIME records; a gauge file has about ten: damaged or foreign"
+                )
+            file.seek(at)
+            start = file.read(RECORD_HEADER.size)
+            if len(start) < RECORD_HEADER.size:
+                raise FileFormatError(f"the file ends {len(start)} bytes into LIME record {number}; fetch it again")
+            magic, version, _, length, name = RECORD_HEADER.unpack(start)
+            kind = name.split(b"\0", 1)[0].decode("ascii", errors="replace")
+            if magic != int.from_bytes(MAGIC, "big") or version != 1:
+                raise FileFormatError(
+                    f"LIME record {number} at byte {at} starts with {start[:6].hex()}; expected {MAGIC.hex()} and "
+                    "version 1; fetch the file again"
+                )
+            left = size - at - RECORD_HEADER.size
+            if length > left:
+                raise FileFormatError(
+                    f"LIME record {number} ({kind}) claims {length} bytes, {left} are left in the file; fetch it again"
+                )
+            yield Record(kind, at + RECORD_HEADER.size, length)
+            at += RECORD_HEADER.size + -(-length // ALIGNMENT) * ALIGNMENT
+
+
+def read_header(path: Path, size: int) -> Header:
+    """The header of the one gauge field in a LIME file of this size."""
+    texts: dict[str, str] = {}
+    field: Record | None = None
+    for record in records(path, size):
+        if record.type in FIELDS:
+            if field is not None:
+                raise FileFormatError("two binary records; expected one gauge field: split the file with lime_unpack")
+            field = record
+        elif record.type in TEXTS:
+            texts.setdefault(record.type, _text(path, record))
+        elif record.type == "lyncs-io-info":
+            raise FileFormatError(
+                "the description is a pickled object (lyncs-io-info), which is never opened; write it as ILDG"
+            )
+    if field is None:
+        raise FileFormatError(f"no binary record; expected {' or '.join(FIELDS)}: this LIME file holds no gauge field")
+    return _described(field, texts)
+
+
+def _text(path: Path, record: Record) -> str:
+    """The text of a small record."""
+    if record.length > LARGEST_TEXT:
+        raise FileFormatError(f"the record {record.type} has {record.length} bytes; expected at most {LARGEST_TEXT}")
+    with path.open("rb") as file:
+        file.seek(record.offset)
+        return tags.text_of(file.read(record.length), record.type)
+
+
+def _described(field: Record, texts: dict[str, str]) -> Header:
+    """The header made of what the text records say, compared with the length of the data."""
+    ildg, file_xml, record_xml = (
+        texts.get(name, "") for name in ("ildg-format", "scidac-private-file-xml", "scidac-private-record-xml")
+    )
+    extent = _extent(ildg, file_xml)
+    precision = _precision(ildg, record_xml)
+    facts: dict[str, float | str] = {}
+    if (name := tags.tag(ildg, "field")) is not None:
+        facts["field"] = name
+    if "ildg-data-lfn" in texts:
+        facts["logical_file_name"] = texts["ildg-data-lfn"].strip()
+    colors = None
+    if extent is not None:
+        colors = _colors(field.length, extent, precision, record_xml)
+    sums = {}
+    for key in ("suma", "sumb"):
+        value = tags.hexadecimal(texts.get("scidac-checksum", ""), key)
+        if value is not None:
+            sums[key] = value
+    kind = "scidac" if field.type == "scidac-binary-data" and not ildg else "ildg"
+    return Header(kind, extent, colors, precision, "big", field.offset, field.length, facts=facts, sums=sums)
+
+
+def _extent(ildg: str, file_xml: str) -> Extent | None:
+    """The extents in ildg-format, else in the private file record; both must agree if both are there."""
+    named = tuple(tags.whole_number(ildg, name) for name in ("lx", "ly", "lz", "lt"))
+    dims = tags.tag(file_xml, "dims")
+    first = None if all(n is None for n in named) else checked_extent(named, "ildg-format")
+    if dims is None:
+        return first
+    numbers = tuple(int(n) if tags.NUMBER.fullmatch(n) else n for n in dims.split()[: DIRECTIONS + 1])
+    second = checked_extent(numbers, "scidac-private-file-xml")
+    if first is not None and first != second:
+        raise FileFormatError(
+            f"ildg-format says {format_extent(first)}, scidac-private-file-xml {format_extent(second)}; one is damaged"
+        )
+    return second
+
+
+def _precision(ildg: str, record_xml: str) -> Literal["single", "double"]:
+    """The precision in either text; double if neither says it (old files)."""
+    known: dict[str, Literal["single", "double"]] = {"32": "single", "64": "double", "F": "single", "D": "double"}
+    said = [value for value in (tags.tag(ildg, "precision"), tags.tag(record_xml, "precision")) if value is not None]
+    for value in said:
+        if value not in known:
+            raise FileFormatError(f"<precision> is {value[:40]!r}; expected 32, 64, F or D")
+    found = {known[value] for value in said}
+    if len(found) > 1:
+        raise FileFormatError(f"the records name the precisions {' and '.join(said)}; one is damaged")
+    return found.pop() if found else "double"
+
+
+def _colors(length: int, extent: Extent, precision: Literal["single", "double"], record_xml: str) -> int:
+    """The colours that the length gives, equal to those in the private record if that names them."""
+    colors = colors_from_length(length, extent, BYTES[precision])
+    said, count = tags.whole_number(record_xml, "colors"), tags.whole_number(record_xml, "datacount")
+    if said is not None and said != colors:
+        raise FileFormatError(
+            f"scidac-private-record-xml says {said} colours, but {length} bytes on {format_extent(extent)} "
+            f"are SU({colors}); expected {data_length(extent, said, said, BYTES[precision])} bytes"
+        )
+    if count is not None and count != DIRECTIONS:
+        raise FileFormatError(
+            f"<datacount> is {count}; expected {DIRECTIONS} matrices on each site: this is no gauge field"
+        )
+    return colors

@@ -1,0 +1,148 @@
+"""LIME files with the deviations that are in use, files that are none, and damaged ones."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hpcgauge.comm.world import World
+from hpcgauge.errors import FileFormatError
+from hpcgauge.io.gaugefile import open_gauge_file
+from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, numbers, random_links, read
+
+# Rounding of float32.
+SINGLE = 1e-7
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (("ildg-format", FORMAT), FIELD),
+        (("ildg-format", FORMAT.replace(b'ildg">', b"ildg>")), FIELD),
+        (
+            ("scidac-private-file-xml", b"<dims>2 4 2 6 </dims>\0"),
+            ("scidac-private-record-xml", PRIVATE),
+            ("scidac-binary-data", DATA),
+        ),
+        (("xlf-info", b"plaquette = 0.5"), ("ildg-format", FORMAT), FIELD),
+        (FIELD,),
+    ],
+    ids=["plain", "missing quote", "scidac", "xlf-info", "only data"],
+)
+def test_lime_files_with_their_deviations(tmp_path: Path, records: tuple[tuple[str, bytes], ...]) -> None:
+    path = tmp_path / "field"
+    path.write_bytes(lime(*records))
+    file, U = read(path, World.alone(), SMALL if len(records) == 1 else None)
+    assert numpy.array_equal(U, random_links(3))
+    assert (file.extent, file.colors) == (SMALL, 3)
+
+
+@pytest.mark.parametrize("colors", [2, 4])
+@pytest.mark.parametrize("real", [">f4", ">f8"])
+def test_ildg_holds_other_groups_under_the_same_names(tmp_path: Path, colors: int, real: str) -> None:
+    path, text = tmp_path / "field", FORMAT.replace(b">64<", b">32<") if real == ">f4" else FORMAT
+    path.write_bytes(lime(("ildg-format", text), ("ildg-binary-data", numbers(random_links(colors), colors, real))))
+    file, U = read(path, World.alone())
+    assert file.colors == colors
+    assert numpy.abs(U - random_links(colors)).max() < SINGLE
+
+
+WRONG_LIME = {
+    "no extents": ((FIELD,), "holds no lattice extents: give them as extent="),
+    "two fields": ((FIELD, FIELD), "two binary records"),
+    "no field": ((("ildg-format", FORMAT),), "no binary record"),
+    "entity": ((("ildg-format", b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + FORMAT), FIELD), "document type or an entity"),
+    "pickle": ((("lyncs-io-info", b"cposix\nsystem\n"), FIELD), "pickled object"),
+    "length": ((("ildg-format", FORMAT), ("ildg-binary-data", DATA[:-8])), "which is no gauge field on 2 x 4 x 2 x 6"),
+    "precision": (
+        (("ildg-format", FORMAT.replace(b"64", b"16")), FIELD),
+        "<precision> is '16'; expected 32, 64, F or D",
+    ),
+    "huge": ((("ildg-format", FORMAT.replace(b">6<", b">999999999<")), FIELD), "expected four whole numbers"),
+    "two extents": (
+        (("ildg-format", FORMAT), ("scidac-private-file-xml", b"<dims>4 4 4 4</dims>"), FIELD),
+        "ildg-format says 2 x 4 x 2 x 6, scidac-private-file-xml 4 x 4 x 4 x 4",
+    ),
+    "colors": (
+        (("ildg-format", FORMAT), ("scidac-private-record-xml", PRIVATE.replace(b">3<", b">2<")), FIELD),
+        "says 2 colours, but",
+    ),
+    "checksum": (
+        (("ildg-format", FORMAT), FIELD, ("scidac-checksum", b"<suma>0</suma><sumb>1</sumb>")),
+        "stores the checksums suma 00000000, sumb 00000001, the data give suma",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_LIME)
+def test_wrong_lime_files_are_refused(tmp_path: Path, case: str) -> None:
+    records, message = WRONG_LIME[case]
+    path = tmp_path / "field"
+    path.write_bytes(lime(*records))
+    with pytest.raises(FileFormatError, match=message):
+        read(path, World.alone())
+
+
+def test_other_extents_than_the_file_has_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "field"
+    path.write_bytes(lime(("ildg-format", FORMAT), FIELD))
+    with pytest.raises(FileFormatError, match="the lattice is 2 x 4 x 2 x 6, the caller expects 4 x 4 x 4 x 4"):
+        open_gauge_file(path, (4, 4, 4, 4))
+    path.write_bytes(lime(FIELD))
+    with pytest.raises(FileFormatError, match="which is no gauge field on 4 x 4 x 4 x 4"):
+        open_gauge_file(path, (4, 4, 4, 4))
+
+
+def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "field"
+    for content, message in (
+        (b"", "has 0 bytes; expected a gauge field"),
+        (b"# some text", "starts with b'# some text'"),
+        (struct.pack("<i", 59354) + bytes(100), "an old MILC file"),
+        (struct.pack("<i4i64siII", 20103, 2, 2, 2, 2, b"", 1, 0, 0), "MILC site order 1; expected 0"),
+        (struct.pack("<i", 20103), "a MILC header has 96"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FileFormatError, match=message):
+            open_gauge_file(path)
+    with pytest.raises(FileFormatError, match="no such file"):
+        open_gauge_file(tmp_path / "nothing")
+
+
+SEEDS = [
+    nersc(random_links(3), 2, "IEEE32BIG", ">f4"),
+    nersc(random_links(2), 2, "IEEE32", "<f4"),
+    lime(
+        ("ildg-format", FORMAT), ("scidac-private-record-xml", PRIVATE), FIELD, ("scidac-checksum", b"<suma>0</suma>")
+    ),
+    struct.pack("<i4i64siII", 20103, *SMALL, b"", 0, 0, 0) + numbers(random_links(3), 3, "<f4"),
+    struct.pack("<4id", 6, 2, 4, 2, 0.1) + numbers(random_links(3), 3, "<f8"),
+]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_files_are_refused_or_read_but_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from(SEEDS)))
+    front = st.integers(0, 700)
+    for at, value in data.draw(st.lists(st.tuples(front, st.integers(0, 255)), min_size=1, max_size=6)):
+        content[at] = value
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    path = tmp_path / "damaged"
+    path.write_bytes(content)
+    try:
+        file = open_gauge_file(path)
+        extent, colors = file.complete()
+        U = file.read_local((0, 0, 0, 0), extent)
+    except FileFormatError as error:
+        assert str(path) in str(error)
+    else:
+        assert U.shape == (4, *reversed(extent), colors, colors)
+        assert U.nbytes <= 8 * len(content)
