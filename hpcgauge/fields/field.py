@@ -63,12 +63,13 @@ class Field:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision = {precision!r} is not known; 'double' and 'single' are possible")
         self.ghosts: Ghosts | None = None
-        self.data = self._allocate(0)
+        self._hold(0)
 
-    def _allocate(self, n_ghosts: int) -> numpy.ndarray:
+    def _hold(self, n_ghosts: int) -> None:
         lanes = self.lattice.lanes(self.precision)
         blocks = (self.lattice.geometry.n_sites + n_ghosts) // lanes
-        return self.lattice.device.empty((blocks, self.components, lanes), NUMBER[self.precision])
+        self.data = self.lattice.device.empty((blocks, self.components, lanes), NUMBER[self.precision])
+        self.address = self.data.ctypes.data
 
     @property
     def components(self) -> int:
@@ -89,7 +90,7 @@ class Field:
         lanes = self.lattice.lanes(self.precision)
         if self.data.shape[0] * lanes < ghosts.n_sites + ghosts.n_ghosts:
             own = self.own_data
-            self.data = self._allocate(ghosts.n_ghosts)
+            self._hold(ghosts.n_ghosts)
             self.own_data[:] = own
             self.ghosts = None
 

@@ -26,7 +26,7 @@ FLAGS = (
     " -fvisibility=hidden -Wno-psabi -Wno-unknown-pragmas"
 ).split()
 INCLUDE = re.compile(r'#include "(.+?)"')
-VIEW = {"matrix": "Matrices", "vector": "Vectors", "real": "Reals"}
+VIEW = {"matrix": "Matrices", "vector": "Vectors", "real": "Reals", "any": "Reals"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _views(kernel: Kernel, target: Target) -> str:
     lines = []
     for index, (field, count) in enumerate(zip(kernel.fields, target.counts, strict=True)):
         inner = f"(scalar*)fields[{index}]"
-        braces = f"{{{inner}}}" if field.element == "real" else f"{{{{{inner}}}}}"
+        braces = f"{{{inner}}}" if VIEW[field.element] == "Reals" else f"{{{{{inner}}}}}"
         lines.append(f"const {VIEW[field.element]}<{count}> {field.name}{braces};")
     start = 0
     for number in kernel.numbers:

@@ -38,7 +38,7 @@ class Launch:
         first = self.fields[0]
         self.lattice = first.lattice
         _check_fields(kernel, self.fields)
-        counts = tuple(field.kind.elements(self.lattice.dimensions) for field in self.fields)
+        counts = tuple(_count(argument, field) for argument, field in zip(kernel.fields, self.fields, strict=True))
         lanes = self.lattice.lanes(first.precision)
         target = Target(self.lattice.dimensions, first.colors, first.precision, lanes, counts)
         self.function = build(kernel, target)
@@ -53,7 +53,7 @@ class Launch:
         self.numbers = _flatten(kernel, arguments)
         self.bins = numpy.zeros((kernel.n_sums, BINS), dtype=numpy.int64)
         self.parity = PARITY[parity]
-        self.pointers = (ctypes.c_void_p * len(self.fields))(*(field.data.ctypes.data for field in self.fields))
+        self.pointers = (ctypes.c_void_p * len(self.fields))()
         self.fixed = (ctypes.c_int(self.lattice.device.threads), self.pointers, _pointer(self.numbers), _pointer(self.bins))
 
     def __call__(self) -> tuple[float, ...]:
@@ -65,6 +65,8 @@ class Launch:
         """Leaves this rank's part of the sums in `bins`. Collective where ghosts are stale."""
         if self.kernel.n_sums:
             self.bins[:] = 0
+        for index, field in enumerate(self.fields):
+            self.pointers[index] = field.address
         stale = [field for field in self.moving if field.ghosts is not self.ghosts]
         if stale:
             exchange = halo.start(self.lattice.world, self.ghosts, [field.data for field in stale])
@@ -130,9 +132,13 @@ def _check_fields(kernel: Kernel, fields: Sequence[Field]) -> None:
                     f"kernel {kernel.name}: {argument.name} has {name} {getattr(field, name)}, "
                     f"{kernel.fields[0].name} has {getattr(first, name)}; they must agree"
                 )
-        if field.kind.element != argument.element:
+        if argument.element not in ("any", field.kind.element):
             raise ValueError(f"kernel {kernel.name}: {argument.name} must hold a {argument.element} field, not {field!r}")
     _check_aliases(kernel, fields)
+
+
+def _count(argument: Argument, field: Field) -> int:
+    return field.components if argument.element == "any" else field.kind.elements(field.lattice.dimensions)
 
 
 def _check_aliases(kernel: Kernel, fields: Sequence[Field]) -> None:

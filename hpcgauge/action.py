@@ -1,0 +1,191 @@
+"""Actions: values and gradients on links, sums with weights, and actions of transformed links."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, final
+
+import numpy
+
+from hpcgauge.fields.field import MATRICES, Field
+from hpcgauge.kernels.algebra import add, scaled
+from hpcgauge.kernels.draws import Draw
+
+NO_PARAMETERS = numpy.zeros(0)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The value of an action and what was asked for beside it.
+
+    `gradient`: C with dS = Re sum tr(C^+ dU). `dweights`: dS/dweight for each term of a Sum. `dparameters`: dS by the
+    network parameters, flat, in the order of `parameters`. `steps`: solver steps spent.
+    """
+
+    value: float
+    gradient: Field | None = None
+    steps: int = 0
+    dweights: numpy.ndarray = field(default_factory=lambda: NO_PARAMETERS)
+    dparameters: numpy.ndarray = field(default_factory=lambda: NO_PARAMETERS)
+
+
+class AbstractAction(ABC):
+    """An action S[U, fields]. It holds no state: fields come from `refresh` and are passed in."""
+
+    @property
+    @abstractmethod
+    def slot(self) -> Hashable | None:
+        """The kind of the fields it lives on; None for an action of links alone."""
+
+    @abstractmethod
+    def refresh(self, draw: Draw, U: Field) -> Any:
+        """Fields drawn with weight exp(-S) at fixed U; None for an action of links alone. Collective."""
+
+    @abstractmethod
+    def evaluate(self, U: Field, fields: Any, gradient: bool = True, parameters: bool = False) -> Evaluation:
+        """The value, the gradient by the links, and the gradient by trainable parameters, as asked for. Collective."""
+
+    @property
+    def parameters(self) -> numpy.ndarray:
+        """Trainable network parameters, flat."""
+        return NO_PARAMETERS
+
+    def with_parameters(self, parameters: numpy.ndarray) -> AbstractAction:
+        """The same action with other network parameters."""
+        if len(parameters):
+            raise ValueError(f"{type(self).__name__} has no parameters, not {len(parameters)}")
+        return self
+
+    def __add__(self, other: AbstractAction) -> Sum:
+        return Sum((self, other), (1.0, 1.0))
+
+    def __mul__(self, weight: float) -> Sum:
+        return Sum((self,), (float(weight),))
+
+    __rmul__ = __mul__
+
+
+@final
+class Sum(AbstractAction):
+    """sum_k weights[k] terms[k]; sums among the terms are taken apart. `fields` is a list, one entry for each term."""
+
+    def __init__(self, terms: Sequence[AbstractAction], weights: Sequence[float]):
+        flat: list[tuple[AbstractAction, float]] = []
+        for term, weight in zip(terms, weights, strict=True):
+            if isinstance(term, Sum):
+                flat += [(inner, weight * float(w)) for inner, w in zip(term.terms, term.weights, strict=True)]
+            else:
+                flat.append((term, float(weight)))
+        self.terms = tuple(term for term, _ in flat)
+        self.weights = numpy.array([weight for _, weight in flat])
+
+    @property
+    def slot(self) -> Hashable | None:
+        return tuple(term.slot for term in self.terms)
+
+    def refresh(self, draw: Draw, U: Field) -> list[Any]:
+        return [term.refresh(draw.of(draw.stream, k), U) for k, term in enumerate(self.terms)]
+
+    def evaluate(self, U: Field, fields: list[Any], gradient: bool = True, parameters: bool = False) -> Evaluation:
+        value, steps, total = 0.0, 0, None
+        by_weight, by_parameter = [], [NO_PARAMETERS]
+        for term, weight, own in zip(self.terms, self.weights, fields, strict=True):
+            part = term.evaluate(U, own, gradient, parameters)
+            value += weight * part.value
+            steps += part.steps
+            by_weight.append(part.value)
+            by_parameter.append(weight * part.dparameters)
+            if part.gradient is not None:
+                total = scaled(part.gradient, weight) if total is None else add(total, part.gradient, weight)
+        return Evaluation(value, total, steps, numpy.array(by_weight), numpy.concatenate(by_parameter))
+
+    @property
+    def parameters(self) -> numpy.ndarray:
+        return numpy.concatenate([NO_PARAMETERS, *(term.parameters for term in self.terms)])
+
+    def with_parameters(self, parameters: numpy.ndarray) -> Sum:
+        sizes = [len(term.parameters) for term in self.terms]
+        if sum(sizes) != len(parameters):
+            raise ValueError(f"the terms of this sum have {sum(sizes)} parameters, not {len(parameters)}")
+        parts = numpy.split(parameters, numpy.cumsum(sizes)[:-1])
+        return Sum([term.with_parameters(part) for term, part in zip(self.terms, parts, strict=True)], self.weights)
+
+    def with_weights(self, weights: Sequence[float] | numpy.ndarray) -> Sum:
+        """The same terms with other weights."""
+        return Sum(self.terms, [float(weight) for weight in weights])
+
+
+class LinkMap(Protocol):
+    """A map of links to links with parameters, and its pullback: a network."""
+
+    parameters: numpy.ndarray
+
+    def with_parameters(self, parameters: numpy.ndarray) -> LinkMap: ...
+
+    def apply(self, U: Field) -> tuple[Field, Any]: ...
+
+    def pullback(self, tape: Any, cotangent: Field) -> tuple[Field, numpy.ndarray]: ...
+
+
+@final
+class Transformed(AbstractAction):
+    """S[map(U), fields]: the action of transformed links."""
+
+    def __init__(self, action: AbstractAction, link_map: LinkMap):
+        self.action, self.map = action, link_map
+
+    @property
+    def slot(self) -> Hashable | None:
+        return self.action.slot
+
+    def refresh(self, draw: Draw, U: Field) -> Any:
+        return self.action.refresh(draw, self.map.apply(U)[0])
+
+    def evaluate(self, U: Field, fields: Any, gradient: bool = True, parameters: bool = False) -> Evaluation:
+        V, tape = self.map.apply(U)
+        inner = self.action.evaluate(V, fields, gradient or parameters, False)
+        if not (gradient or parameters):
+            return inner
+        assert inner.gradient is not None
+        dU, dparameters = self.map.pullback(tape, inner.gradient)
+        return Evaluation(inner.value, dU if gradient else None, inner.steps, dparameters=dparameters.ravel())
+
+    @property
+    def parameters(self) -> numpy.ndarray:
+        return self.map.parameters.ravel()
+
+    def with_parameters(self, parameters: numpy.ndarray) -> Transformed:
+        return Transformed(self.action, self.map.with_parameters(parameters.reshape(self.map.parameters.shape)))
+
+
+def as_sum(action: AbstractAction) -> Sum:
+    """The action as a Sum, of one term if it is none."""
+    return action if isinstance(action, Sum) else Sum((action,), (1.0,))
+
+
+def match_slots(guide: Sum, target: Sum) -> list[int | None]:
+    """For each term of the guide the target's term whose fields it is evaluated on; None for actions of links alone.
+
+    All guide terms of a kind share the target's only slot of that kind; several slots of a kind are taken in order.
+    ValueError when the kinds or numbers do not fit.
+    """
+    matched: list[int | None] = []
+    for place, term in enumerate(guide.terms):
+        if term.slot is None:
+            matched.append(None)
+            continue
+        candidates = [k for k, other in enumerate(target.terms) if other.slot == term.slot]
+        before = sum(1 for other in guide.terms[:place] if other.slot == term.slot)
+        alike = sum(1 for other in guide.terms if other.slot == term.slot)
+        if not candidates or (len(candidates) > 1 and len(candidates) != alike):
+            present = [other.slot for other in target.terms if other.slot is not None]
+            raise ValueError(f"guide term {place} lives on fields {term.slot}; the target has {present}")
+        matched.append(candidates[before if len(candidates) > 1 else 0])
+    return matched
+
+
+def zero_gradient(U: Field) -> Field:
+    """A gradient of zeros for links U."""
+    return Field(U.lattice, MATRICES, U.precision).fill(0)

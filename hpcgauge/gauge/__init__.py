@@ -1,0 +1,1 @@
+"""Links, gauge actions, loops, stout smearing, gauge rotations."""

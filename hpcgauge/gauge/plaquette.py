@@ -1,0 +1,59 @@
+"""Plaquette, staples and the plaquette action."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, final
+
+from hpcgauge.action import AbstractAction, Evaluation
+from hpcgauge.fields.field import MATRICES, Field
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.kernels.draws import Draw
+from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, writes
+from hpcgauge.kernels.loop import run
+from hpcgauge.lattice.offsets import FORWARD, Offsets
+
+STAPLES = Offsets(((1, 0), (-1, 0), (1, -1)))
+PLAQUETTE_SUM = Kernel("plaquette.h", (reads("U", "matrix", FORWARD), Sums(1)), "plaquette_sum")
+STAPLE_SUM = Kernel(
+    "plaquette.h", (writes("sum", "matrix"), reads("U", "matrix", STAPLES), Numbers("factor")), "staple_sum"
+)
+
+
+def n_plaquettes(lattice: Lattice) -> int:
+    """Plaquettes of the whole lattice."""
+    return lattice.volume * lattice.dimensions * (lattice.dimensions - 1) // 2
+
+
+def plaquette(U: Field) -> float:
+    """The mean of Re tr P / N over sites and planes, 0..1. Collective."""
+    return run(PLAQUETTE_SUM, U=U)[0] / (n_plaquettes(U.lattice) * U.colors)
+
+
+def staple_sum(U: Field, factor: float = 1.0) -> Field:
+    """factor sum_{sigma nu} P_{sigma nu,1}(x), all paths around a plaquette from x to x + mu. Collective."""
+    sum_ = Field(U.lattice, MATRICES, U.precision)
+    run(STAPLE_SUM, sum=sum_, U=U, factor=factor)
+    return sum_
+
+
+@final
+class PlaquetteAction(AbstractAction):
+    """S = beta sum_plaquettes (1 - Re tr P / N)."""
+
+    def __init__(self, beta: float):
+        self.beta = float(beta)
+
+    @property
+    def slot(self) -> Hashable | None:
+        return None
+
+    def refresh(self, draw: Draw, U: Field) -> Any:
+        return None
+
+    def evaluate(self, U: Field, fields: Any = None, gradient: bool = True, parameters: bool = False) -> Evaluation:
+        value = self.beta * n_plaquettes(U.lattice) * (1 - plaquette(U))
+        return Evaluation(value, staple_sum(U, -self.beta / U.colors) if gradient else None)
+
+    def __repr__(self) -> str:
+        return f"PlaquetteAction(beta={self.beta:g})"

@@ -1,0 +1,64 @@
+"""The exponential layer V_mu = exp(rho TA(X_mu Y_mu^+)) U_mu, and stout smearing (arXiv:hep-lat/0311018) made of it."""
+
+from __future__ import annotations
+
+from hpcgauge.fields.field import LINKS, MATRICES, Field
+from hpcgauge.gauge.plaquette import staple_sum
+from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, writes
+from hpcgauge.kernels.loop import run
+from hpcgauge.lattice.offsets import rectangle
+
+_INPUTS = (reads("X", "matrix"), reads("Y", "matrix"), reads("U", "matrix"), Numbers("rho"))
+EXPONENTIAL_LAYER = Kernel("layer.h", (writes("V", "matrix"), *_INPUTS), "exponential_layer")
+EXPONENTIAL_LAYER_PULLBACK = Kernel(
+    "layer.h",
+    (
+        writes("dX", "matrix"),
+        updates("dY", "matrix"),
+        updates("dU", "matrix"),
+        reads("dV", "matrix"),
+        *_INPUTS,
+        Sums(1),
+    ),
+    "exponential_layer_pullback",
+)
+STAPLE_PULLBACK = Kernel(
+    "paths.h",
+    (
+        updates("dW", "matrix"),
+        reads("M", "matrix", rectangle(range(-1, 2), range(-1, 2))),
+        reads("W", "matrix", rectangle(range(-1, 2), range(-1, 2))),
+    ),
+    "staple_pullback",
+    (("REACH", 1),),
+)
+
+
+def exponential_layer(X: Field, Y: Field, U: Field, rho: float) -> Field:
+    """V_mu = exp(rho TA(X_mu Y_mu^+)) U_mu."""
+    V = Field(U.lattice, LINKS, U.precision)
+    run(EXPONENTIAL_LAYER, V=V, X=X, Y=Y, U=U, rho=rho)
+    return V
+
+
+def exponential_layer_pullback(
+    inputs: tuple[Field, Field, Field, float], dV: Field, dY: Field, dU: Field
+) -> tuple[Field, float]:
+    """dX and d/drho for the cotangent dV; the cotangents of Y and U are added to dY and dU, which may be one field.
+
+    `inputs` are X, Y, U, rho. Collective.
+    """
+    X, Y, U, rho = inputs
+    dX = Field(U.lattice, MATRICES, U.precision)
+    (drho,) = run(EXPONENTIAL_LAYER_PULLBACK, dX=dX, dY=dY, dU=dU, dV=dV, X=X, Y=Y, U=U, rho=rho)
+    return dX, drho
+
+
+def staple_pullback(M: Field, W: Field, dW: Field) -> None:
+    """Adds the cotangent of W to dW, for the staple sum of W with cotangent M. Collective."""
+    run(STAPLE_PULLBACK, dW=dW, M=M, W=W)
+
+
+def stout(U: Field, rho: float) -> Field:
+    """V_mu = exp(rho TA(sum_{sigma nu} P_{sigma nu,1}(U) U_mu^+)) U_mu. Collective."""
+    return exponential_layer(staple_sum(U), U, U, rho)
