@@ -105,10 +105,11 @@ def test_version_is_told() -> None:
 
 
 def test_mpirun_passes_exit_code_input_and_arguments_on() -> None:
-    program = "import os, sys; print(sys.stdin.read() + os.environ['OMP_NUM_THREADS'] + sys.argv[1]); sys.exit(7)"
+    # One line, not all of the input: Open MPI 5 does not pass the end of it on.
+    program = "import os, sys; print(input() + os.environ['OMP_NUM_THREADS'] + sys.argv[1]); sys.exit(7)"
     answer = subprocess.run(
         [ROOT / "tools" / "mpirun", "-n", "1", "python", "-c", program, "two words"],
-        input="from standard input ",
+        input="a line,\n",
         env=clean_environment(OMP_NUM_THREADS="2"),
         capture_output=True,
         text=True,
@@ -116,7 +117,7 @@ def test_mpirun_passes_exit_code_input_and_arguments_on() -> None:
         timeout=60,
     )
     assert answer.returncode == 7
-    assert answer.stdout.strip() == "from standard input 2two words"
+    assert answer.stdout.strip() == "a line,2two words"
 
 
 def test_mpirun_starts_more_ranks_than_cores() -> None:
@@ -209,7 +210,8 @@ def test_one_rank_fails_while_others_wait(world):
 """
 
 
-def test_failure_of_one_rank_does_not_hang_the_suite(tmp_path: Path) -> None:
+def test_failure_of_one_rank_does_not_hang_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPCGAUGE_TEST_PATIENCE", "3")
     (tmp_path / "test_bad.py").write_text(BAD_SUITE)
     command = ["-m", "tests.support.one_rank", tmp_path, "60", "-q", "-p", "tests.conftest"]
     config = ["-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, tmp_path / "test_bad.py"]

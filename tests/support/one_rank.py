@@ -1,18 +1,20 @@
 """pytest as one rank of a job: python -m tests.support.one_rank FOLDER SECONDS [arguments of pytest].
 
-Rank 0 prints; the others write to FOLDER. After SECONDS the rank shows where it stands and ends.
+Rank 0 prints; the others write to FOLDER. After SECONDS every rank shows where it stands, and soon after it ends.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
+SECONDS_TO_SHOW = 5.0
 
 
 def main(folder: Path, seconds: float, arguments: list[str]) -> int:
@@ -20,7 +22,9 @@ def main(folder: Path, seconds: float, arguments: list[str]) -> int:
     rank = next((int(os.environ[name]) for name in RANK_VARIABLES if name in os.environ), 0)
     # pytest takes the descriptor 2 for itself.
     messages = os.dup(2)
-    faulthandler.dump_traceback_later(seconds, exit=True, file=messages)
+    faulthandler.dump_traceback_later(seconds, file=messages)
+    # Later, as the first rank that ends takes the others with it.
+    signal.setitimer(signal.ITIMER_REAL, seconds + SECONDS_TO_SHOW)
     if rank > 0:
         log = os.open(folder / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
