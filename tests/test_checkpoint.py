@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -27,6 +24,7 @@ from hpcgauge.io.container import Contents
 from hpcgauge.io.distributed import Distributed, checksum, local_checksum
 from hpcgauge.io.network import NetworkFile, load_network, save_network
 from hpcgauge.io.recorded import read_trajectory, record_trajectory, recorded_trajectories
+from tests.support.disk import small_disk
 from tests.support.ranks import agree
 
 SHAPE = (4, 8, 2, 4, 4, 2, 2)
@@ -214,17 +212,6 @@ def test_an_array_that_is_not_there_is_refused(world: World, shared_tmp_path: Pa
     path = write_checkpoint(shared_tmp_path, 1, world, contents(world))
     with pytest.raises(FileFormatError, match="has no array momenta"):
         read_checkpoint(path, world, {"momenta": block(world)})
-
-
-@contextmanager
-def small_disk(size: int) -> Iterator[None]:
-    """No file can grow beyond this size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.ranks

@@ -10,7 +10,10 @@ import pytest
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.gauge.plaquette import plaquette as hpcgauge_plaquette
 from hpcgauge.io.header import Extent
+from hpcgauge.io.links import read_links
 from tests.support.gaugefiles import SMALL, nersc, random_links, read
 from tests.support.oracle.gauge import plaquette
 from tests.support.ranks import agree
@@ -19,6 +22,9 @@ from tests.support.ranks import agree
 TWELVE_DIGITS = 6e-13
 # Two readings of the same numbers in different forms differ by the rounding of one product, or of float32.
 SAME, SINGLE = 1e-15, 1e-7
+# One link that is scaled by 1 + 1e-4 comes back to the group up to rounding.
+CLOSE = 1e-13
+EVEN: Extent = (4, 2, 4, 6)
 
 
 @dataclass(frozen=True)
@@ -144,3 +150,52 @@ def test_an_error_on_rank_0_is_an_error_on_all(world: World) -> None:
     except FileFormatError:
         refused = True
     agree(world, refused, "refused")
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("name", FACTS)
+def test_links_are_read_from_every_file(name: str, world: World, configurations: Path) -> None:
+    fact = FACTS[name]
+    U = read_links(configurations / name, world, fact.extent if name == "su2.l4444.ildg" else None)
+    agree(world, (U.lattice.extent, U.colors) == (fact.extent, fact.colors), f"{U.lattice}")
+    measured = hpcgauge_plaquette(U)
+    agree(world, abs(measured - fact.plaquette) < TWELVE_DIGITS, f"plaquette {measured}")
+
+
+@pytest.mark.ranks
+def test_links_go_to_the_lattice_that_is_given(world: World, configurations: Path) -> None:
+    lattice = Lattice((4, 4, 4, 4), colors=2, world=world)
+    U = read_links(configurations / "su2.l4444.ildg", lattice=lattice)
+    agree(world, U.lattice is lattice, "the lattice")
+    with pytest.raises(FileFormatError, match=r"holds SU\(3\) links, the lattice is one for SU\(2\)"):
+        read_links(configurations / "milc.l4444", lattice=lattice)
+    with pytest.raises(FileFormatError, match="the lattice is 4 x 4 x 4 x 8, the caller expects 4 x 4 x 4 x 4"):
+        read_links(configurations / "milc.l4448", lattice=lattice)
+
+
+@pytest.mark.ranks
+def test_links_off_the_group_are_taken_only_on_request(world: World, shared_tmp_path: Path) -> None:
+    path = shared_tmp_path / "field"
+    links = random_links(3, EVEN)
+    links[1, 2, 0, 1, 1] *= 1 + 1e-4
+    if world.rank == 0:
+        path.write_bytes(nersc(links, 3, "IEEE64BIG", ">f8"))
+    world.barrier()
+    lattice = Lattice(EVEN, colors=3, world=world)
+    with pytest.raises(ValueError, match="link mu = 1 at site"):
+        read_links(path, lattice=lattice)
+    whole = read_links(path, lattice=lattice, reunitarise=True).to_numpy()
+    agree(world, numpy.abs(whole - random_links(3, EVEN)).max() < CLOSE, "the nearest links")
+
+
+@pytest.mark.ranks
+def test_a_wrong_stored_plaquette_is_refused(world: World, shared_tmp_path: Path) -> None:
+    path = shared_tmp_path / "field"
+    if world.rank == 0:
+        path.write_bytes(nersc(random_links(3, EVEN), 2, "IEEE32LITTLE", "<f4", PLAQUETTE="0.25"))
+    world.barrier()
+    lattice = Lattice(EVEN, colors=3, world=world)
+    with pytest.raises(FileFormatError, match=r"stores plaquette = 0.25, the data give"):
+        read_links(path, lattice=lattice)
+    U = read_links(path, lattice=lattice, verify=("checksum", "link_trace"))
+    agree(world, abs(hpcgauge_plaquette(U) - plaquette(random_links(3, EVEN))) < SINGLE, "plaquette")

@@ -16,6 +16,7 @@ from hpcgauge.errors import ConfigError, FileFormatError, PhysicsError
 from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.folder import RunFolder
 from hpcgauge.io.record import BEGINNING, History, read_history
+from tests.support.disk import small_disk
 from tests.support.ranks import agree, clean_environment
 
 
@@ -76,6 +77,18 @@ def test_a_number_that_is_not_finite_is_lost_physics(tmp_path: Path, value: obje
     with pytest.raises(PhysicsError, match=r"trajectory 7: dH = .*(nan|inf)"):
         history.append({"trajectory": 7, "dH": value})
     assert read_history(history.path) == []
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.jsonl", World.alone())
+    history.append({"trajectory": 1})
+    with (
+        small_disk(20),
+        pytest.raises(OSError, match=r"history.jsonl could not be written \(File too large\); free space"),
+    ):
+        history.append({"trajectory": 2})
+    history.append({"trajectory": 2})
+    assert read_history(history.path) == [{"trajectory": 1}, {"trajectory": 2}]
 
 
 def test_a_torn_last_line_is_left_out_and_a_torn_line_before_is_refused(tmp_path: Path) -> None:

@@ -66,12 +66,9 @@ def write_container(path: Path, world: World, kind: str, contents: Contents) -> 
     beside = path.with_name(path.name + PART)
     sums = {name: checksum(world, part) for name, part in contents.arrays.items()}
     try:
-        if world.communicator is not None and h5py.get_config().mpi:
-            on_every_rank(world, lambda: _write_by_hdf5(beside, world, kind, contents, sums))
-        else:
-            offsets = on_root(world, lambda: _create_alone(beside, kind, contents, sums))
-            placed = [(offsets[name], part) for name, part in contents.arrays.items() if prod(part.global_shape)]
-            on_every_rank(world, lambda: write_blocks(beside, world, placed))
+        offsets = on_root(world, lambda: _create(beside, kind, contents, sums))
+        placed = [(offsets[name], part) for name, part in contents.arrays.items() if prod(part.global_shape)]
+        on_every_rank(world, lambda: write_blocks(beside, world, placed))
         verify_container(beside, world, kind)
         on_root(world, lambda: _publish(beside, path))
     except Exception as error:
@@ -85,21 +82,6 @@ def write_container(path: Path, world: World, kind: str, contents: Contents) -> 
             f"{path} could not be written ({error}); what was written before is whole. Free space on the disk or make "
             "the folder writable, then start again",
         ) from error
-
-
-def _create(file: h5py.File, kind: str, contents: Contents, sums: Mapping[str, int]) -> None:
-    """Lays out every dataset; the numbers of replicated ones are written by the caller."""
-    file.attrs["hpcgauge"], file.attrs["schema"] = kind, SCHEMA
-    for name, part in contents.arrays.items():
-        _dataset(file, name, part.global_shape, part.local.dtype, (sums[name], True))
-    text = numpy.array(to_json(contents.attributes).encode())
-    for name, array in {**contents.replicated, ATTRIBUTES: text}.items():
-        _dataset(file, name, array.shape, array.dtype, (bytes_checksum(_little(array).tobytes()), False))
-
-
-def _little(array: numpy.ndarray) -> numpy.ndarray:
-    """The array with little-endian numbers."""
-    return array.astype(array.dtype.newbyteorder("<"))
 
 
 def _dataset(file: h5py.File, name: str, shape: tuple[int, ...], dtype: numpy.dtype, said: tuple[int, bool]) -> None:
@@ -116,35 +98,21 @@ def _dataset(file: h5py.File, name: str, shape: tuple[int, ...], dtype: numpy.dt
     made.attrs["checksum"], made.attrs["distributed"] = f"{said[0]:016x}", said[1]
 
 
-def _fill_replicated(file: h5py.File, contents: Contents) -> None:
-    """Writes the arrays and values that every rank knows."""
-    for name, array in contents.replicated.items():
-        file[name][...] = array
-    file[ATTRIBUTES][()] = numpy.array(to_json(contents.attributes).encode())
-
-
-def _create_alone(path: Path, kind: str, contents: Contents, sums: Mapping[str, int]) -> dict[str, int]:
-    """Makes the file with room for all blocks; the offset of each distributed array. On rank 0."""
+def _create(path: Path, kind: str, contents: Contents, sums: Mapping[str, int]) -> dict[str, int]:
+    """Makes the file, with room for all blocks; the offset of each distributed array. On rank 0."""
     image = Image()
     with h5py.File(image, "w", libver="v110") as file:
-        _create(file, kind, contents, sums)
-        _fill_replicated(file, contents)
+        file.attrs["hpcgauge"], file.attrs["schema"] = kind, SCHEMA
+        for name, part in contents.arrays.items():
+            _dataset(file, name, part.global_shape, part.local.dtype, (sums[name], True))
+        text = numpy.array(to_json(contents.attributes).encode())
+        for name, array in {**contents.replicated, ATTRIBUTES: text}.items():
+            little = array.astype(array.dtype.newbyteorder("<"))
+            _dataset(file, name, array.shape, array.dtype, (bytes_checksum(little.tobytes()), False))
+            file[name][...] = little
         offsets = {name: file[name].id.get_offset() or 0 for name in contents.arrays}
     image.save(path)
     return offsets
-
-
-def _write_by_hdf5(path: Path, world: World, kind: str, contents: Contents, sums: Mapping[str, int]) -> None:
-    """Makes and fills the file through an h5py that has MPI. Collective."""
-    shared = world.broadcast(contents.replicated), world.broadcast(dict(contents.attributes))
-    whole = Contents(contents.arrays, *shared)
-    with h5py.File(path, "w", driver="mpio", comm=world.communicator, libver="v110") as file:
-        _create(file, kind, whole, sums)
-        for name, part in contents.arrays.items():
-            with file[name].collective:
-                file[name][part.slices] = part.local
-        if world.rank == 0:
-            _fill_replicated(file, whole)
 
 
 def _publish(beside: Path, path: Path) -> None:

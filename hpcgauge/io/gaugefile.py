@@ -75,7 +75,7 @@ class GaugeFile:
             raise FileFormatError(f"{self.path}: {error}") from None
         return extent, colors
 
-    def read_local(self, origin: Extent, local_extent: Extent) -> numpy.ndarray:
+    def read_local(self, origin: tuple[int, ...], local_extent: tuple[int, ...]) -> numpy.ndarray:
         """The links of a part of the lattice, complex128 (mu, t, z, y, x, row, column), nothing verified."""
         self._check_part(origin, local_extent)
         if self.header.layout == "odd points":
@@ -83,7 +83,11 @@ class GaugeFile:
         return sites.read_local(self.path, self.header, origin, local_extent)
 
     def read_verified(
-        self, world: World, origin: Extent, local_extent: Extent, verify: bool | Collection[str] = True
+        self,
+        world: World,
+        origin: tuple[int, ...],
+        local_extent: tuple[int, ...],
+        verify: bool | Collection[str] = True,
     ) -> numpy.ndarray:
         """The links of this rank's part, checksum and link trace compared with the stored ones. Collective.
 
@@ -115,10 +119,13 @@ class GaugeFile:
                 "file is damaged: fetch it again, or read it with verify=False if you know why"
             )
 
-    def verify_fact(self, name: str, measured: float) -> None:
-        """Nothing, if the measured number (plaquette 0..1, link_trace) is the stored one; also if none is stored."""
+    def verify_fact(self, name: str, measured: float, rounding: float = 0.0) -> None:
+        """Nothing, if the measured number (plaquette 0..1, link_trace) is the stored one; also if none is stored.
+
+        `rounding` is what the measurement may add to the allowed difference.
+        """
         stored = self.facts.get(name)
-        allowed = OPENQCD_TOLERANCE if self.format == "openqcd" else TOLERANCE[name]
+        allowed = rounding + (OPENQCD_TOLERANCE if self.format == "openqcd" else TOLERANCE[name])
         if isinstance(stored, float) and not abs(stored - measured) <= allowed:
             raise FileFormatError(
                 f"{self.path}: the {self.format} header stores {name} = {stored:.12g}, the data give {measured:.12g} "
@@ -126,7 +133,7 @@ class GaugeFile:
                 "again, or read it with verify=False if you know why"
             )
 
-    def _check_part(self, origin: Extent, local_extent: Extent) -> None:
+    def _check_part(self, origin: tuple[int, ...], local_extent: tuple[int, ...]) -> None:
         extent, _ = self.complete()
         for start, n, whole in zip(origin, local_extent, extent, strict=True):
             if not 0 <= start < start + n <= whole:

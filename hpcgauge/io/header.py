@@ -81,6 +81,6 @@ def data_length(extent: Extent, colors: int, rows: int, real_bytes: int) -> int:
     return prod(extent) * DIRECTIONS * rows * colors * 2 * real_bytes
 
 
-def format_extent(extent: Extent) -> str:
+def format_extent(extent: tuple[int, ...]) -> str:
     """The extents as text, x first."""
     return " x ".join(map(str, extent))

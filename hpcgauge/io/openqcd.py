@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy
 
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.header import DIRECTIONS, LARGEST_EXTENT, Extent, Header
+from hpcgauge.io.header import DIRECTIONS, LARGEST_EXTENT, Header
 
 START = struct.Struct("<4id")
 COLORS = 3
@@ -49,7 +49,7 @@ def read_header(path: Path, size: int) -> Header:
     )
 
 
-def read_local(path: Path, header: Header, origin: Extent, local_extent: Extent) -> numpy.ndarray:
+def read_local(path: Path, header: Header, origin: tuple[int, ...], local_extent: tuple[int, ...]) -> numpy.ndarray:
     """The links of a part of the lattice, complex128 (mu, t, z, y, x, row, column).
 
     The file counts points as ((t X + x) Y + y) Z + z, keeps the odd ones, and stores for each the links of

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, final
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError, PhysicsError
 from hpcgauge.io.agreement import on_root
+from hpcgauge.io.blocks import write_fully
 from hpcgauge.io.plain import is_finite, plain, to_json
 
 READ_AT_ONCE = 1 << 20
@@ -30,7 +31,7 @@ BEGINNING = Mark(0, hashlib.sha256().hexdigest())
 
 @final
 class History:
-    """The lines of one file; what is there already is kept. Collective."""
+    """The lines of one file; what is there already is kept, a torn last line too until truncate_to. Collective."""
 
     def __init__(self, path: str | Path, world: World) -> None:
         self.path, self._world = Path(path), world
@@ -54,13 +55,18 @@ class History:
                     "whole. Smaller integrator steps or a tighter solver may help"
                 )
         line = (to_json(record) + "\n").encode()
-        descriptor = os.open(self.path, os.O_WRONLY)
         try:
-            written = 0
-            while written < len(line):
-                written += os.pwrite(descriptor, line[written:], self._length + written)
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(self.path, os.O_WRONLY)
+            try:
+                write_fully(descriptor, memoryview(line), self._length)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{self.path} could not be written ({error.strerror}); free space on the disk or make the file "
+                "writable, then start again: the run goes on from its last checkpoint",
+            ) from error
         self._length += len(line)
         self._hash.update(line)
 

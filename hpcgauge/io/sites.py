@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy
 
 from hpcgauge.io.checksums import Checksum
-from hpcgauge.io.header import DIRECTIONS, Extent, Header
+from hpcgauge.io.header import DIRECTIONS, Header
 
 
 def read_local(
-    path: Path, header: Header, origin: Extent, local_extent: Extent, checksum: Checksum | None = None
+    path: Path, header: Header, origin: tuple[int, ...], local_extent: tuple[int, ...], checksum: Checksum | None = None
 ) -> numpy.ndarray:
     """The links of a part of the lattice, complex128 (mu, t, z, y, x, row, column); the checksum takes in its sites."""
     extent, colors, rows = header.complete()
