@@ -26,6 +26,11 @@ def add(to: Field, x: Field, factor: float = 1.0) -> Field:
     return combine(1.0, to, factor, x, out=to)
 
 
+def zeros_like(x: Field) -> Field:
+    """A new field of zeros."""
+    return Field(x.lattice, x.kind, x.precision, x.colors).fill(0)
+
+
 def scaled(x: Field, factor: float) -> Field:
     """A new field, factor x."""
     return combine(factor, x, 0.0, x)

@@ -68,14 +68,14 @@ using namespace site;
 extern "C" __attribute__((visibility("default")))
 void launch(const int* const* tables, const int* blocks, long n_blocks, int n_threads,
             void* const* fields, const double* numbers, int64* bins) {{
-    const site::Lattice g{{tables[0], tables[1], tables[2], tables[3]}};
+    const site::Lattice lattice_{{tables[0], tables[1], tables[2], tables[3]}};
     {_views(kernel, target)}
     #pragma omp parallel num_threads(n_threads) if (n_threads > 1)
     {{
         {_sum_declaration(kernel)}
         #pragma omp for schedule(static)
         for (long i = 0; i < n_blocks; ++i) {{
-            const Site x{{blocks[i], nullptr}};
+            const Site site_{{blocks[i], nullptr}};
             {_call(kernel)}
         }}
         {_sum_merge(kernel)}
@@ -105,12 +105,12 @@ def _views(kernel: Kernel, target: Target) -> str:
 
 
 def _call(kernel: Kernel) -> str:
-    names = ["g", "x", *(a.name for a in kernel.arguments if isinstance(a, Argument | Numbers))]
+    names = ["lattice_", "site_", *(a.name for a in kernel.arguments if isinstance(a, Argument | Numbers))]
     if not kernel.n_sums:
         return f"{kernel.name}({', '.join(names)});"
     return (
         f"real totals[{kernel.n_sums}] = {{}};\n            {kernel.name}({', '.join(names)}, totals);\n"
-        "            const mask counted = is_true_site(g, x);\n"
+        "            const mask counted = is_true_site(lattice_, site_);\n"
         f"            UNROLL for (int k = 0; k < {kernel.n_sums}; ++k)"
         " partial[k].add(select(counted, totals[k], broadcast(0)));"
     )

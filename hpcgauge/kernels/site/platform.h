@@ -21,8 +21,9 @@
 #define UNROLL _Pragma("GCC unroll 64")
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#if !defined(__clang__)
+_Pragma("GCC diagnostic ignored \"-Wuninitialized\"") _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+#endif
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 #elif defined(__aarch64__)
@@ -30,7 +31,6 @@
 #endif
 #endif
 #define SITE_FN static SITE_METHOD
-#define RESTRICT __restrict__
 
 #if defined(HPC_DOUBLE) && defined(LANES)
 #define SCALAR_BYTES 8
@@ -69,11 +69,10 @@ static constexpr integer_scalar SIGN_BIT = -MAGNITUDE_BITS - 1;
 
 typedef scalar real;
 typedef integer_scalar integer;
-typedef bool mask;
+typedef bool mask, wide_mask;
 typedef int lane_index;
 typedef double wide;
 typedef int64 wide_integer;
-typedef bool wide_mask;
 typedef uint64 words;
 
 #if defined(HPC_DOUBLE)
@@ -114,10 +113,10 @@ SITE_FN real narrow(const wide* parts) { return (real)parts[0]; }
 
 typedef scalar real __attribute__((vector_size(VECTOR_BYTES)));
 typedef integer_scalar integer __attribute__((vector_size(VECTOR_BYTES)));
-typedef integer mask;
 typedef int lane_index __attribute__((vector_size(4 * LANES)));
 typedef double wide __attribute__((vector_size(VECTOR_BYTES)));
 typedef int64 wide_integer __attribute__((vector_size(VECTOR_BYTES)));
+typedef integer mask;
 typedef wide_integer wide_mask;
 typedef uint64 words __attribute__((vector_size(VECTOR_BYTES)));
 // The same types for memory: they may lie over plain arrays.
@@ -206,13 +205,15 @@ SITE_FN words product(words a, words b) {
     EACH_PIECE x.part[i] = piece_product(x.part[i], y.part[i]);
     return x.whole;
 }
-SITE_FN bool any(mask m) {
+template <class Mask>
+SITE_FN bool any(Mask m) {
     WordsPieces x = {(words)m};
     bool found = false;
     EACH_PIECE found |= piece_any(x.part[i]);
     return found;
 }
-SITE_FN bool all(mask m) { return !any(~m); }
+template <class Mask>
+SITE_FN bool all(Mask m) { return !any(~m); }
 
 SITE_FN real broadcast(scalar a) { return a - real{}; }
 SITE_FN integer broadcast_integer(integer_scalar a) { return a + integer{}; }
@@ -265,7 +266,6 @@ SITE_FN real narrow(const wide* parts) { return parts[0]; }
 #else
 SITE_FN wide_integer bits(wide a) { return (wide_integer)a; }
 SITE_FN wide from_bits(wide_integer a) { return (wide)a; }
-SITE_FN bool any(wide_mask m) { return any((mask)m); }
 // Part 0 or 1 of a vector of floats as doubles, and back
 typedef float half_real __attribute__((vector_size(VECTOR_BYTES / 2)));
 union RealHalves {

@@ -1,0 +1,1 @@
+"""The staggered operator, solvers, pseudofermion actions."""

@@ -1,0 +1,1 @@
+"""Gauge covariant networks: layers with their pullback, CovNet, CASK."""
