@@ -212,7 +212,7 @@ def test_a_history_cut_off_while_writing_is_read(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:-20])
     assert len(read_folder(tmp_path).main) == 19
     path.write_text('{"trajectory": 1\n{"trajectory": 2}\n')
-    with pytest.raises(FileFormatError, match="line 1: not a JSON record"):
+    with pytest.raises(FileFormatError, match="line 1 is no JSON"):
         read_folder(tmp_path)
     with pytest.raises(FileFormatError, match=r"no history\.jsonl"):
         read_folder(tmp_path / "absent")

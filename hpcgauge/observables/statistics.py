@@ -32,7 +32,7 @@ class Estimate:
 @final
 @dataclass(frozen=True)
 class Autocorrelation:
-    """rho(t) = Gamma(t)/Gamma(0), its errors, and the window where the sum of tau_int stops."""
+    """The first rho(t) = Gamma(t)/Gamma(0), their errors, and the window where the sum of tau_int stops."""
 
     rho: NDArray[numpy.float64]
     error: NDArray[numpy.float64]
@@ -57,13 +57,14 @@ def gamma(series: ArrayLike) -> Estimate:
 
 
 def autocorrelation(series: ArrayLike) -> Autocorrelation:
-    """The normalised autocorrelation function of the series; empty if it is too short or constant."""
+    """The normalised autocorrelation function of the series well beyond its window; empty without enough numbers."""
     numbers = numpy.asarray(series, dtype=numpy.float64)
     if not _has_autocorrelation(numbers):
         return Autocorrelation(numpy.empty(0), numpy.empty(0), 0)
     mean = _analysed(numbers)
-    rho = numpy.asarray(mean.e_rho["chain"])
-    return Autocorrelation(rho, _error_of_rho(rho, numbers.size), int(mean.e_windowsize["chain"]))
+    rho, window = numpy.asarray(mean.e_rho["chain"]), int(mean.e_windowsize["chain"])
+    n_shown = min(rho.size, SHORTEST + 3 * window)
+    return Autocorrelation(rho[:n_shown], _error_of_rho(rho, n_shown, numbers.size), window)
 
 
 def acceptance(accepted: Sequence[bool]) -> Estimate:
@@ -128,12 +129,12 @@ def _analysed(numbers: NDArray[numpy.float64]) -> pyerrors.Obs:  # type: ignore[
     return mean
 
 
-def _error_of_rho(rho: NDArray[numpy.float64], n: int) -> NDArray[numpy.float64]:
-    """The error of rho(t), hep-lat/0409106 eq. E.11: var = sum_{k>0} (rho(k+t) + rho(k-t) - 2 rho(k) rho(t))^2 / n."""
+def _error_of_rho(rho: NDArray[numpy.float64], n_shown: int, n: int) -> NDArray[numpy.float64]:
+    """The errors of the first rho(t), hep-lat/0409106 eq. E.11: var = sum_{k>0} (rho(k+t) + rho(k-t) - 2 rho(k) rho(t))^2 / n."""
     size = rho.size
     even = numpy.concatenate([rho[:0:-1], rho, numpy.zeros(size)])  # rho(-k) = rho(k), zero where it is not known
     k = numpy.arange(1, size)
-    terms = [even[size - 1 + k + t] + even[size - 1 + k - t] - 2 * rho[k] * rho[t] for t in range(size)]
+    terms = [even[size - 1 + k + t] + even[size - 1 + k - t] - 2 * rho[k] * rho[t] for t in range(n_shown)]
     return numpy.sqrt(numpy.square(terms).sum(axis=1) / n)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -12,6 +10,7 @@ import numpy
 from numpy.typing import NDArray
 
 from hpcgauge.errors import FileFormatError
+from hpcgauge.io.record import read_history as read_records
 
 CONTROLS = ("nothing", "weight", "stout", "network_alone")
 PHASES = ("thermalise", "train", "produce")
@@ -68,23 +67,5 @@ def read_folder(path: str | Path) -> RunFolder:
 
 
 def read_history(path: Path) -> History:
-    """The records of a history file; none if it is absent. A last line that is cut off is left out."""
-    if not path.is_file():
-        return History(())
-    return History(tuple(_records(path)))
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            if number == len(lines):  # no line end behind it: the run was cut off while writing
-                return
-            raise FileFormatError(f"{path}, line {number}: not a JSON record; the file was changed by hand?") from None
-        if not isinstance(record, dict):
-            raise FileFormatError(f"{path}, line {number}: expected a record in curly brackets")
-        yield record
+    """The records of a history file; none if it is absent."""
+    return History(tuple(read_records(path)) if path.is_file() else ())

@@ -1,0 +1,187 @@
+"""The command line. Modules are loaded by the verb that needs them, so that `--version` and `--help` are quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpcgauge._version import VERSION
+
+if TYPE_CHECKING:
+    from hpcgauge.config import Run
+
+app = typer.Typer(
+    name="hpcgauge",
+    help="SU(N) lattice gauge theory with gauge-covariant neural networks.",
+    epilog="Exit codes: 0 done, 1 a bug, 2 wrong input, 3 lost physics, 4 the machine, 75 stopped cleanly: run again.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Configuration = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see docs/configuration.md.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"hpcgauge {VERSION}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: Configuration,
+    changes: Changes = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder; default runs/NAME of CONFIG.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Refuse a folder that holds a checkpoint.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a configuration; goes on by itself where DIR holds a checkpoint."""
+    from rich.console import Console
+
+    from hpcgauge.comm.world import World
+
+    world = World()
+    with world.guard():
+        described, folder = _load(config, changes), out or Path("runs") / config.stem
+        from hpcgauge.run import run as run_chain
+
+        results = run_chain(described, folder, fresh, Console(stderr=True))
+        if world.rank == 0:
+            _print_results(results, folder, as_json)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    as_json: Json = False,
+) -> None:
+    """Write summary.json and report/index.html of a run folder anew."""
+    from hpcgauge.report.page import write_page
+    from hpcgauge.report.summary import summarise
+
+    results = summarise(folder)
+    write_page(folder)
+    _print_results(results, folder, as_json)
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A gauge file, checkpoint, network or run folder.")],
+    as_json: Json = False,
+) -> None:
+    """Say what a file holds."""
+    from hpcgauge.report.info import describe
+
+    facts = describe(file)
+    if as_json:
+        print(json.dumps(facts, indent=2, default=str))
+    else:
+        _print_pairs({key: value for key, value in facts.items() if value is not None})
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look at what this machine offers: compiler, MPI, HDF5, threads, caches."""
+    from hpcgauge.report.doctor import as_data, examine
+
+    findings = examine()
+    if as_json:
+        print(json.dumps(as_data(findings), indent=2))
+    else:
+        remedies = {finding.subject: finding.remedy for finding in findings if finding.remedy}
+        _print_pairs({finding.subject: finding.found for finding in findings})
+        for subject, remedy in remedies.items():
+            print(f"{subject}: {remedy}")
+    if not all(finding.is_fine for finding in findings):
+        raise typer.Exit(4)
+
+
+@app.command("compile")
+def compile_kernels(config: Configuration, changes: Changes = None, as_json: Json = False) -> None:
+    """Compile the kernels of a configuration into the cache, for nodes without a compiler."""
+    from hpcgauge.comm.world import World
+
+    world = World()
+    with world.guard():
+        described = _load(config, changes)
+        from hpcgauge.run import compile_kernels as compile_all
+
+        names = compile_all(described)
+        if world.rank == 0:
+            print(json.dumps({"kernels": names}) if as_json else f"{len(names)} kernels are compiled")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Never returns: exits with the code of the verb. An error is one sentence on stderr; a bug has a trace-back."""
+    from hpcgauge.comm.world import World
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with World.alone().guard():
+        app(args=spread(given), prog_name="hpcgauge")
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--set a=1 b=2` written as `--set a=1 --set b=2`."""
+    spelled: list[str] = []
+    is_change = False
+    for argument in arguments:
+        is_further = is_change and "=" in argument and not argument.startswith("-")
+        if is_further and spelled[-1] != "--set":
+            spelled.append("--set")
+        spelled.append(argument)
+        is_change = argument == "--set" or is_further
+    return spelled
+
+
+def _load(config: Path, changes: list[str] | None) -> Run:
+    from hpcgauge.config import load
+
+    return load(config, changes or [])
+
+
+def _print_results(results: dict[str, Any], folder: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(results, indent=2))
+        return
+    from rich.console import Console
+
+    from hpcgauge.report.summary import table
+
+    console = Console()
+    console.print(table(results))
+    page = folder / "report" / "index.html"
+    if page.is_file():
+        print(f"report: {page}")
+
+
+def _print_pairs(pairs: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in pairs.items():
+        table.add_row(Text(name, style="bold"), Text(_in_words(value), overflow="fold"))
+    Console().print(table)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict) and set(value) == {"value", "error"}:
+        from hpcgauge.report.summary import shown
+
+        return shown(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    main()

