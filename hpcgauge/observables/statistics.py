@@ -130,7 +130,10 @@ def _analysed(numbers: NDArray[numpy.float64]) -> pyerrors.Obs:  # type: ignore[
 
 
 def _error_of_rho(rho: NDArray[numpy.float64], n_shown: int, n: int) -> NDArray[numpy.float64]:
-    """The errors of the first rho(t), hep-lat/0409106 eq. E.11: var = sum_{k>0} (rho(k+t) + rho(k-t) - 2 rho(k) rho(t))^2 / n."""
+    """The errors of the first rho(t): var = sum_{k>0} (rho(k+t) + rho(k-t) - 2 rho(k) rho(t))^2 / n.
+
+    hep-lat/0409106 eq. E.11.
+    """
     size = rho.size
     even = numpy.concatenate([rho[:0:-1], rho, numpy.zeros(size)])  # rho(-k) = rho(k), zero where it is not known
     k = numpy.arange(1, size)

@@ -61,7 +61,8 @@ def as_data(findings: list[Finding]) -> dict[str, Any]:
 
 def _python() -> Finding:
     is_fine = sys.version_info >= (3, 11)
-    return Finding("Python", f"{platform.python_version()}, {sys.executable}", is_fine, "install Python 3.11 or newer")
+    remedy = "" if is_fine else "install Python 3.11 or newer"
+    return Finding("Python", f"{platform.python_version()}, {sys.executable}", is_fine, remedy)
 
 
 def _compiler() -> Finding:
@@ -70,7 +71,9 @@ def _compiler() -> Finding:
     except DeviceError as problem:
         return Finding("C++ compiler", "none", False, str(problem))
     answer = _told([path, "--version"])
-    return Finding("C++ compiler", f"{answer.splitlines()[0] if answer else 'silent'}, {path}", answer is not None, "")
+    if not answer:
+        return Finding("C++ compiler", f"{path} does not start", False, "set CXX to a C++ compiler")
+    return Finding("C++ compiler", f"{answer.splitlines()[0]}, {path}")
 
 
 def _mpi() -> Finding:
@@ -109,9 +112,8 @@ def _memory() -> Finding:
 def _huge_pages() -> Finding:
     text = HUGE_PAGES.read_text() if HUGE_PAGES.is_file() else ""
     chosen = text.partition("[")[2].partition("]")[0] or "not offered"
-    remedy = (
-        "" if chosen in ("always", "madvise") else "large lattices are slower; set transparent huge pages to madvise"
-    )
+    is_used = chosen in ("always", "madvise")
+    remedy = "" if is_used else "large lattices are slower; set transparent huge pages to madvise"
     return Finding("huge pages", chosen, True, remedy)
 
 

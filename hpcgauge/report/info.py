@@ -22,7 +22,7 @@ KINDS = (checkpoint.KIND, network.KIND, recorded.KIND)
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """The facts of a run folder, a checkpoint, a network or a gauge file, by name. FileFormatError for anything else."""
+    """The facts of a run folder, a checkpoint, a network or a gauge file, by name; else a FileFormatError."""
     place = Path(path)
     if place.is_dir():
         return _run_folder(place)
