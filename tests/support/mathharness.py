@@ -15,24 +15,24 @@ from typing import NamedTuple
 import numpy as np
 
 KERNELS = Path(__file__).resolve().parents[2] / "hpcgauge" / "kernels"
-FLAGS = ["-O3", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-Wno-psabi", "-Wno-unknown-pragmas"]
-FLAGS += ["-Wall", "-Wextra", "-Werror"]
+FLAGS = ["-O3", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS += ["-Wno-psabi", "-Wno-unknown-pragmas", "-Wall", "-Wextra", "-Werror"]
 
 # What NVRTC has built in, as plain C++: the GPU branch of platform.h then runs here, one number at a time.
 GPU_WORDS = """
 #define __CUDACC__ 1
 #define __device__
 #define __forceinline__ inline __attribute__((always_inline))
-static inline double __fma_rn(double a, double b, double c) { return __builtin_fma(a, b, c); }
-static inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-static inline double __dsqrt_rn(double a) { return __builtin_sqrt(a); }
-static inline float __fsqrt_rn(float a) { return __builtin_sqrtf(a); }
-template <class To, class From> static inline To reread(From a) { To b; __builtin_memcpy(&b, &a, sizeof a); return b; }
-static inline long long __double_as_longlong(double a) { return reread<long long>(a); }
-static inline double __longlong_as_double(long long a) { return reread<double>(a); }
-static inline int __float_as_int(float a) { return reread<int>(a); }
-static inline float __int_as_float(int a) { return reread<float>(a); }
-static inline unsigned long long atomicAdd(unsigned long long* p, unsigned long long a) { return (*p += a) - a; }
+inline double __fma_rn(double a, double b, double c) { return __builtin_fma(a, b, c); }
+inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+inline double __dsqrt_rn(double a) { return __builtin_sqrt(a); }
+inline float __fsqrt_rn(float a) { return __builtin_sqrtf(a); }
+template <class To, class From> inline To reread(From a) { To b; __builtin_memcpy(&b, &a, sizeof a); return b; }
+inline long long __double_as_longlong(double a) { return reread<long long>(a); }
+inline double __longlong_as_double(long long a) { return reread<double>(a); }
+inline int __float_as_int(float a) { return reread<int>(a); }
+inline float __int_as_float(int a) { return reread<float>(a); }
+inline unsigned long long atomicAdd(unsigned long long* p, unsigned long long a) { return (*p += a) - a; }
 """
 
 

@@ -14,10 +14,12 @@
 #if defined(__CUDACC__)
 #define ON_GPU 1
 #define SITE_METHOD __device__ __forceinline__
+#define SITE_CALL static __device__ __noinline__
 #define UNROLL _Pragma("unroll")
 #else
 #define ON_GPU 0
 #define SITE_METHOD inline __attribute__((always_inline))
+#define SITE_CALL static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 64")
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
