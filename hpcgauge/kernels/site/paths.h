@@ -98,7 +98,7 @@ SITE_FN void path_cotangents(const Lattice& g, Site x, const Weights& weights, c
 // y + mu as right rail, of all paths through it: P_r(y) = V(y) P_{r-1}(y + sigma nu) V(y + mu)^+, so
 // dV(y) = sum_r D_r (P_{r-1} V(y+mu)^+)^+, dV(y + mu) = sum_r D_r^+ V(y) P_{r-1}.
 template <class Weights>
-SITE_FN ColorMatrix rail_cotangent(const Lattice& g, Site x, const Weights& weights, const Matrices<N_DIMENSIONS>& M,
+SITE_CALL ColorMatrix rail_cotangent(const Lattice& g, Site x, const Weights& weights, const Matrices<N_DIMENSIONS>& M,
                                    const Matrices<N_DIMENSIONS>& W, int mu, int i, int nu, int j, int sigma, bool to_right) {
     ColorMatrix D[REACH];
     path_cotangents<1>(g, x, weights, M, W, mu, i, nu, j, sigma, D);

@@ -180,36 +180,33 @@ SITE_FN bool piece_any(integer_piece a) { return (a[0] | a[PIECE_BYTES / 8 - 1])
 SITE_FN integer bits(real a) { return (integer)a; }
 SITE_FN real from_bits(integer a) { return (real)a; }
 
-union RealPieces {
-    real whole;
-    piece part[VECTOR_BYTES / PIECE_BYTES];
-};
-union WordsPieces {
-    words whole;
-    integer_piece part[VECTOR_BYTES / PIECE_BYTES];
+template <class Whole, class Piece>
+union Pieces {
+    Whole whole;
+    Piece part[VECTOR_BYTES / PIECE_BYTES];
 };
 #define EACH_PIECE UNROLL for (unsigned i = 0; i < VECTOR_BYTES / PIECE_BYTES; ++i)
 
 // a b + c, rounded once
 SITE_FN real fma(real a, real b, real c) {
-    RealPieces x = {a}, y = {b}, z = {c};
+    Pieces<real, piece> x = {a}, y = {b}, z = {c};
     EACH_PIECE x.part[i] = piece_fma(x.part[i], y.part[i], z.part[i]);
     return x.whole;
 }
 SITE_FN real sqrt(real a) {
-    RealPieces x = {a};
+    Pieces<real, piece> x = {a};
     EACH_PIECE x.part[i] = piece_sqrt(x.part[i]);
     return x.whole;
 }
 // The 64-bit products of the lower 32 bits of each lane
 SITE_FN words product(words a, words b) {
-    WordsPieces x = {a}, y = {b};
+    Pieces<words, integer_piece> x = {a}, y = {b};
     EACH_PIECE x.part[i] = piece_product(x.part[i], y.part[i]);
     return x.whole;
 }
 template <class Mask>
 SITE_FN bool any(Mask m) {
-    WordsPieces x = {(words)m};
+    Pieces<words, integer_piece> x = {(words)m};
     bool found = false;
     EACH_PIECE found |= piece_any(x.part[i]);
     return found;

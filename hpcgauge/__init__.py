@@ -1,0 +1,78 @@
+"""SU(N) lattice gauge theory with gauge-covariant neural networks, on many processes, from Python.
+
+`import hpcgauge as hg`: the names below are resolved when they are first used; importing does nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from hpcgauge._version import __version__
+
+PUBLIC = {
+    "World": "comm.world",
+    "Lattice": "fields.lattice",
+    "Field": "fields.field",
+    "Links": "gauge.links",
+    "MatrixField": "gauge.links",
+    "Rotation": "gauge.links",
+    "ColorVector": "fermion.vectors",
+    "read_links": "io.links",
+    "reunitarise": "gauge.links:reunitarised",
+    "gauge_rotate": "gauge.links",
+    "plaquette": "gauge.plaquette",
+    "stout": "gauge.stout",
+    "polyakov_loop": "observables.loops",
+    "wilson_loop": "observables.loops",
+    "condensate": "observables.condensate",
+    "AbstractAction": "action",
+    "Evaluation": "action",
+    "Transformed": "action",
+    "PlaquetteAction": "gauge.plaquette",
+    "StaggeredAction": "fermion.pseudofermion",
+    "Staggered": "fermion.staggered",
+    "Solution": "fermion.solvers",
+    "solve": "fermion.solvers",
+    "Cask": "network.cask",
+    "CovNet": "network.covnet",
+    "HMC": "sampler.hmc",
+    "State": "sampler.hmc",
+    "Level": "sampler.integrators",
+    "Scheme": "sampler.integrators",
+    "LEAPFROG": "sampler.integrators",
+    "OMELYAN": "sampler.integrators",
+    "FOURTH_ORDER": "sampler.integrators",
+    "FORCE_GRADIENT": "sampler.integrators",
+    "train": "training.train",
+    "fit": "training.train",
+    "Adam": "training.optimisers",
+    "SGD": "training.optimisers",
+    "Kernel": "kernels.kernel",
+    "Numbers": "kernels.kernel",
+    "Sums": "kernels.kernel",
+    "reads": "kernels.kernel",
+    "writes": "kernels.kernel",
+    "updates": "kernels.kernel",
+    "run": "kernels.loop",
+    "Draw": "kernels.draws",
+    "Stream": "kernels.draws",
+    "symmetry": "symmetry:",
+    "ConfigError": "errors",
+    "FileFormatError": "errors",
+    "PhysicsError": "errors",
+    "DeviceError": "errors",
+}
+__all__ = ["__version__", *PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'hpcgauge' has no attribute {name!r}")
+    place, _, attribute = PUBLIC[name].partition(":")
+    module = import_module(f"hpcgauge.{place}")
+    return module if PUBLIC[name].endswith(":") else getattr(module, attribute or name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
