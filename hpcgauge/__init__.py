@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from hpcgauge._version import __version__
+from hpcgauge._version import VERSION as __version__
 
 PUBLIC = {
     "World": "comm.world",
