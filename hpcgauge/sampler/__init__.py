@@ -1,0 +1,1 @@
+"""Integrators, hybrid Monte Carlo and the chain."""
