@@ -55,7 +55,7 @@ def run(
         described, folder = _load(config, changes), out or Path("runs") / config.stem
         from hpcgauge.run import run as run_chain
 
-        results = run_chain(described, folder, fresh, Console(stderr=True))
+        results = run_chain(described, folder, fresh, Console(stderr=True), world)
         if world.rank == 0:
             _print_results(results, folder, as_json)
 
@@ -116,7 +116,7 @@ def compile_kernels(config: Configuration, changes: Changes = None, as_json: Jso
         described = _load(config, changes)
         from hpcgauge.run import compile_kernels as compile_all
 
-        names = compile_all(described)
+        names = compile_all(described, world)
         if world.rank == 0:
             print(json.dumps({"kernels": names}) if as_json else f"{len(names)} kernels are compiled")
 

@@ -8,7 +8,7 @@ from typing import Any
 from hpcgauge.config.schema import Run
 
 FREE = ("lattice.device", "lattice.process_grid", "lattice.threads", "checkpoint")  # they change no number
-GROWING = ("chain.produce", "control.produce", "reference.produce")
+GROWING = ("chain.produce", "control.produce", "control.reference.produce")
 
 
 def physics_differences(before: Run, after: Run) -> list[str]:

@@ -171,6 +171,13 @@ class ChainSection(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="Seed of all random numbers.")
 
 
+class ReferenceSection(Section):
+    """Plain HMC of the target, for the plaquette to be compared with."""
+
+    thermalise: Count = Field(description="Trajectories that are thrown away first.")
+    produce: Positive = Field(description="Trajectories that count.")
+
+
 class ControlSection(Section):
     """What the guide is compared with: chains of their own from the same start."""
 
@@ -180,13 +187,7 @@ class ControlSection(Section):
     )
     train: Count = Field(description="Training trajectories of each. When left out: `chain.train`.")
     produce: Count = Field(description="Production trajectories of each. When left out: `chain.produce`.")
-
-
-class ReferenceSection(Section):
-    """Plain HMC of the target, for the plaquette to be compared with."""
-
-    thermalise: Count = Field(description="Trajectories that are thrown away first.")
-    produce: Positive = Field(description="Trajectories that count.")
+    reference: ReferenceSection | None = Field(default=None, description="Plain HMC beside them; `null`: none.")
 
 
 class CondensateSection(Section):
@@ -231,7 +232,6 @@ class Run(Section):
     control: ControlSection | None = Field(
         default=None, description="Controls; `none` switches them off; a bare list of names is short for `which`."
     )
-    reference: ReferenceSection | None = Field(default=None, description="Plain HMC beside it; `null`: none.")
     measure: MeasureSection = Field(default_factory=MeasureSection, description="Measurements.")
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection, description="Checkpoints.")
 

@@ -14,6 +14,7 @@ from hpcgauge.training.train import Learned, Learner
 @dataclass(frozen=True)
 class Phase:
     """So many trajectories. `trains`: the guide is updated on each, otherwise it is frozen. `is_physics`: measured.
+    `sampler`: what makes them, if not the chain's own.
 
     `finish`: the chain's state after the last one as another, such as one with a guide fitted to the phase's records.
     """
@@ -22,6 +23,7 @@ class Phase:
     trajectories: int
     trains: bool = False
     is_physics: bool = False
+    sampler: HMC | None = None
     finish: Callable[[ChainState], ChainState] | None = None
 
 
@@ -103,14 +105,16 @@ class Chain:
                 break
         return now
 
-    def sampler(self, now: ChainState) -> HMC:
-        """The sampler with the guide learned so far."""
+    def sampler(self, phase: Phase, now: ChainState) -> HMC:
+        """The phase's own sampler, or the chain's with the guide learned so far."""
+        if phase.sampler is not None:
+            return phase.sampler
         if self.learner is None or now.learned is None:
             return self.hmc
         return self.hmc.with_guide(self.learner.guide(now.learned))
 
     def _step(self, phase: Phase, now: ChainState) -> ChainState:
-        hmc, learned = self.sampler(now), now.learned
+        hmc, learned = self.sampler(phase, now), now.learned
         proposal = hmc.propose(now.state)
         self.hooks.proposal(phase.name, proposal)
         state, record = hmc.decide(now.state, proposal)

@@ -1,0 +1,151 @@
+"""One chain in its folder: phases, history, checkpoints, measurements; resumed by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+
+from hpcgauge.config import Run
+from hpcgauge.fields.field import Field
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.io.agreement import on_root
+from hpcgauge.io.record import BEGINNING, History
+from hpcgauge.observables.condensate import condensate
+from hpcgauge.observables.loops import polyakov_loop, wilson_loop
+from hpcgauge.report.progress import Progress
+from hpcgauge.run import build, stored
+from hpcgauge.run.stopping import Stopping
+from hpcgauge.sampler.chain import Chain, ChainState, Hooks, Phase
+from hpcgauge.sampler.hmc import State
+from hpcgauge.training.fit import fit
+from hpcgauge.training.proposal import Proposal
+from hpcgauge.training.train import Learned
+
+
+def phase_lengths(run: Run, label: str = "") -> dict[str, int]:
+    """The trajectories of each phase of a chain that has any, by the name that the progress display shows."""
+    lengths = {name: getattr(run.chain, name) for name in ("thermalise", "train", "produce")}
+    return {f"{label} {name}".strip(): length for name, length in lengths.items() if length}
+
+
+@final
+class ChainRun:
+    """A chain of a configuration in a folder. `label`: its name in the progress display."""
+
+    def __init__(self, run: Run, folder: Path, lattice: Lattice, progress: Progress, label: str = ""):
+        self.config, self.folder, self.lattice = run, folder, lattice
+        self.progress, self.label = progress, label
+        guide = build.guide_of(run)
+        self.plain = build.sampler_of(run, None)
+        self.hmc = self.plain if guide is None else build.sampler_of(run, guide)
+        self.trainable = None if guide is None else build.trainable_of(run, guide)
+        self.is_recorded = run.training is not None and run.training.source == "recorded"
+        self.phase = ""
+        on_root(lattice.world, lambda: folder.mkdir(parents=True, exist_ok=True))
+        self.history = History(folder / "history.jsonl", lattice.world)
+
+    def run(self, start: Field | None, stopping: Stopping) -> ChainState:
+        """The chain's state at its end, or where it was stopped.
+
+        It goes on from the newest checkpoint; else it starts from `start`, else from what the configuration says.
+        Collective.
+        """
+        now, mark, messages = stored.load_state(self.folder / "checkpoint", self.lattice)
+        for message in messages:
+            self.progress.note(message)
+        self.history.truncate_to(mark or BEGINNING)
+        if now is None:
+            U = build.links_of(self.config, self.lattice) if start is None else start
+            now = ChainState(State(U, self.config.chain.seed))
+        else:
+            self.progress.note(f"{self.label or 'main'} chain: goes on after trajectory {now.state.trajectory}")
+        return self._chain(stopping).run(now)
+
+    def _chain(self, stopping: Stopping) -> Chain:
+        chain, trainable = self.config.chain, self.trainable
+        learner = None if trainable is None else build.learner_of(self.config, self.plain.target, trainable)
+        phases = [
+            Phase("thermalise", chain.thermalise, sampler=self.plain, finish=self._after_thermalisation),
+            Phase(
+                "train",
+                chain.train,
+                trains=not self.is_recorded,
+                sampler=self.plain if self.is_recorded else None,
+                finish=self._after_training,
+            ),
+            Phase("produce", chain.produce, is_physics=True),
+        ]
+        hooks = Hooks(
+            record=self._record,
+            measure=self._measure,
+            checkpoint=self._checkpoint,
+            proposal=self._keep,
+            is_stopping=stopping.is_asked,
+            every=self.config.checkpoint.every,
+        )
+        return Chain(self.hmc, [phase for phase in phases if phase.trajectories], learner, hooks)
+
+    def _record(self, line: dict[str, Any]) -> None:
+        self.history.append(line)
+        if line["phase"] != self.phase:
+            self.phase = line["phase"]
+            done = line["trajectory"] - 1 - self._before(self.phase)
+            self.progress.start_phase(
+                f"{self.label} {self.phase}".strip(), getattr(self.config.chain, self.phase), done
+            )
+        self.progress.update(line)
+
+    def _measure(self, state: State) -> dict[str, Any]:
+        section, found = self.config.measure, {}
+        number = state.trajectory - self._before("produce")
+        if section.condensate is not None and number % section.condensate.every == 0:
+            fermion, sources = self.config.action.fermion, section.condensate.sources
+            assert fermion is not None
+            noise = {"seed": state.seed, "trajectory": state.trajectory, "boundary": fermion.boundary}
+            found["condensate"] = condensate(state.U, fermion.mass, sources, **noise).value
+        if section.loops is not None and number % section.loops.every == 0:
+            sides = range(1, section.loops.largest + 1)
+            found["wilson_loops"] = {f"{r}x{t}": wilson_loop(state.U, r, t) for r in sides for t in sides}
+            line = polyakov_loop(state.U)
+            found["polyakov_loop"] = [line.real, line.imag]
+        return found
+
+    def _checkpoint(self, now: ChainState) -> None:
+        mark, keep = self.history.mark(), self.config.checkpoint.keep
+        stored.save_state(self.folder / "checkpoint", self.lattice, now, mark, keep)
+
+    def _keep(self, phase: str, proposal: Proposal) -> None:
+        if phase == "train" and self.is_recorded:
+            stored.record_proposal(self.folder / "trajectories", proposal)
+
+    def _after_thermalisation(self, now: ChainState) -> ChainState:
+        stored.save_links(self.folder / "thermalised.h5", now.state.U)
+        return now
+
+    def _after_training(self, now: ChainState) -> ChainState:
+        if self.trainable is None:
+            return now
+        if self.is_recorded:
+            now = replace(now, learned=self._fitted())
+        assert now.learned is not None
+        path, names = self.folder / "network.h5", self.trainable.names
+        stored.save_guide(path, self.config, self.lattice, names, now.learned.vector)
+        trained = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, now.learned.vector, strict=True))
+        self.progress.note(f"{self.label or 'guide'}: trained {trained}")
+        return now
+
+    def _fitted(self) -> Learned:
+        section, trainable = self.config.training, self.trainable
+        assert section is not None and section.recorded is not None and trainable is not None
+        proposals = stored.read_proposals(self.folder / "trajectories", self.lattice, section.recorded.trajectories)
+        optimiser = "lbfgs" if section.optimiser == "lbfgs" else build.optimiser_of(self.config, trainable)
+        fitted = fit(proposals, self.plain.target, trainable, optimiser, section.recorded.epochs, section.loss)
+        if fitted.means:
+            first, last = fitted.means[0], fitted.means[-1]
+            self.progress.note(f"fit to {len(proposals)} trajectories: mean loss {first:.4g}, at the end {last:.4g}")
+        return fitted.learned
+
+    def _before(self, phase: str) -> int:
+        chain = self.config.chain
+        return {"thermalise": 0, "train": chain.thermalise, "produce": chain.thermalise + chain.train}[phase]

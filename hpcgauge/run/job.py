@@ -1,0 +1,113 @@
+"""A whole job: the main chain, the chains beside it, the report."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hpcgauge.catalogue import all_entries, compile_all
+from hpcgauge.comm.world import World
+from hpcgauge.config import Run, physics_differences, read, resolved_yaml
+from hpcgauge.errors import ConfigError
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.io.agreement import on_root
+from hpcgauge.io.checkpoint import newest_valid
+from hpcgauge.io.folder import RunFolder
+from hpcgauge.observables.condensate import TOGETHER
+from hpcgauge.report.page import write_page
+from hpcgauge.report.progress import Progress
+from hpcgauge.report.summary import summarise
+from hpcgauge.run import build, stored
+from hpcgauge.run.chain import ChainRun, phase_lengths
+from hpcgauge.run.controls import beside
+from hpcgauge.run.stopping import Stopping
+
+STOPPED = 75
+
+
+def run(configuration: Run, folder: Path, fresh: bool, console: Console, world: World) -> dict[str, Any]:
+    """The results of a job, as `summary.json` has them. Goes on by itself where the folder holds checkpoints.
+
+    ConfigError when the folder belongs to other physics or another run; SystemExit(75) when it was asked to stop.
+    Collective.
+    """
+    place = RunFolder(folder, world)
+    with place:
+        lattice = build.lattice_of(configuration, world)
+        if fresh and newest_valid(place.checkpoints, world).path is not None:
+            raise ConfigError(f"{folder} holds a checkpoint; --fresh wants a new folder (--out DIR)")
+        on_root(world, lambda: _agree_with_folder(configuration, place))
+        if _is_stopped(configuration, place, lattice, console):
+            raise SystemExit(STOPPED)
+        return on_root(world, lambda: _report(folder))
+
+
+def _is_stopped(configuration: Run, place: RunFolder, lattice: Lattice, console: Console) -> bool:
+    """Runs all chains; true if the job was stopped on its way. Collective."""
+    chains = {"": configuration, **beside(configuration)}
+    totals: dict[str, int] = {}
+    for name, config in chains.items():
+        totals |= phase_lengths(config, _label(name))
+    world = lattice.world
+    with Progress(world.rank == 0, totals, console) as progress, Stopping(world) as stopping:
+        progress.note(_heading(lattice, place.path))
+        for name, config in chains.items():
+            chain = ChainRun(config, place.path / name, lattice, progress, _label(name))
+            shares_start = name.startswith("control/") and configuration.chain.thermalise > 0
+            start = stored.load_links(place.path / "thermalised.h5", lattice) if shares_start else None
+            done = chain.run(start, stopping).state.trajectory
+            if done < sum(phase_lengths(config).values()):
+                progress.note(f"stopped after trajectory {done}; the same command goes on from there")
+                return True
+    return False
+
+
+def _label(name: str) -> str:
+    return name.removeprefix("control/")
+
+
+def _heading(lattice: Lattice, folder: Path) -> str:
+    extent = " x ".join(str(length) for length in lattice.extent)
+    grid = " x ".join(str(parts) for parts in lattice.process_grid)
+    ranks = f"{lattice.world.size} ranks ({grid})" if lattice.world.size > 1 else "1 rank"
+    return (
+        f"SU({lattice.colors}) on {extent}, {lattice.precision}, {ranks}, threads: {lattice.device.threads}, "
+        f"device: {lattice.device.name}, folder: {folder}"
+    )
+
+
+def _agree_with_folder(configuration: Run, place: RunFolder) -> None:
+    """Writes config.yaml; refuses a folder whose configuration has other physics. On rank 0."""
+    if place.configuration.exists():
+        changed = physics_differences(read(place.configuration), configuration)
+        if changed:
+            raise ConfigError(
+                f"{place.path} was started with another {', '.join(changed)}; give the old values, or another folder "
+                "(--out DIR)"
+            )
+    place.configuration.write_text(resolved_yaml(configuration), encoding="utf-8")
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    results = summarise(folder)
+    write_page(folder)
+    return results
+
+
+def compile_kernels(configuration: Run, world: World) -> list[str]:
+    """The names of the kernels that a configuration may need, compiled into the cache by rank 0. Collective."""
+    lattice, guide = configuration.lattice, configuration.guide
+    networks = [term.network for term in guide.fermion if term.network is not None] if guide is not None else []
+    reaches = sorted({network.reach for network in networks if network.reach is not None}) or [1]
+    n_rhs = (1, TOGETHER) if configuration.measure.condensate is not None else (1,)
+    jobs = {
+        f"{name}, reach {reach}, {n} right-hand sides": (entry.kernel, entry.target(len(lattice.extent), lattice.colors, precision))
+        for reach, n in product(reaches, n_rhs)
+        for name, entry in all_entries(len(lattice.extent), reach, n).items()
+        for precision in (lattice.precision if lattice.precision in entry.precisions else "double",)
+    }
+    on_root(world, lambda: compile_all(jobs.values()))
+    return sorted(jobs)
