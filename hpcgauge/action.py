@@ -71,7 +71,10 @@ class AbstractAction(ABC):
 class Sum(AbstractAction):
     """sum_k weights[k] terms[k]; sums among the terms are taken apart. `fields` is a list, one entry for each term."""
 
-    def __init__(self, terms: Sequence[AbstractAction], weights: Sequence[float]):
+    terms: tuple[AbstractAction, ...]
+    weights: numpy.ndarray
+
+    def __init__(self, terms: Sequence[AbstractAction], weights: Sequence[float] | numpy.ndarray):
         flat: list[tuple[AbstractAction, float]] = []
         for term, weight in zip(terms, weights, strict=True):
             if isinstance(term, Sum):

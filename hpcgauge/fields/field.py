@@ -131,7 +131,8 @@ class Field:
         """This rank's part, in the index order of `to_numpy`, and its origin (x, y, z, t)."""
         geometry = self.lattice.geometry
         sites = self._sites()[geometry.positions].astype(numpy.float64)
-        elements = convert.to_elements(sites, self.kind.element, self.kind.elements(self.lattice.dimensions), self.colors)
+        count = self.kind.elements(self.lattice.dimensions)
+        elements = convert.to_elements(sites, self.kind.element, count, self.colors)
         ordered = numpy.empty_like(elements)
         ordered[ravel(geometry.local_coordinates, geometry.local_extent)] = elements
         shaped = ordered.reshape(*reversed(geometry.local_extent), *elements.shape[1:])
@@ -159,7 +160,8 @@ class Field:
             raise ValueError(f"local {self.kind.name} have shape {array.shape}; {expected} is right")
         moved = numpy.moveaxis(array, 0, geometry.dimensions)
         flat = moved.reshape(-1, *moved.shape[geometry.dimensions :])
-        values = convert.to_reals(flat[ravel(geometry.local_coordinates, geometry.local_extent)], self.kind.element, self.colors)
+        in_memory = flat[ravel(geometry.local_coordinates, geometry.local_extent)]
+        values = convert.to_reals(in_memory, self.kind.element, self.colors)
         sites = numpy.zeros((geometry.n_sites, self.components))
         if self.kind.is_group:
             sites[:] = convert.unit_reals(elements, self.colors)

@@ -84,13 +84,14 @@ class Lattice:
         return self.device.lanes * (2 if precision == "single" else 1)
 
     def __repr__(self) -> str:
-        return f"Lattice({self.extent}, colors={self.colors}, precision={self.precision!r}, process_grid={self.process_grid})"
+        grid = f"process_grid={self.process_grid}"
+        return f"Lattice({self.extent}, colors={self.colors}, precision={self.precision!r}, {grid})"
 
 
 def _choose_grid(extent: tuple[int, ...], wanted: str | tuple[int, ...], n_ranks: int) -> tuple[int, ...]:
     if isinstance(wanted, str):
         if wanted != "auto":
-            raise ValueError(f"process_grid = {wanted!r} is not known; 'auto' or one number for each direction is possible")
+            raise ValueError(f"process_grid = {wanted!r} is not known; 'auto' or a number for each direction is")
         return process_grid(extent, n_ranks)
     grid = tuple(int(parts) for parts in wanted)
     check_grid(extent, grid, n_ranks)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from hpcgauge.fields.field import LINKS, MATRICES, ROTATION, Field, Kind, vectors
+from hpcgauge.fields.field import LINKS, MATRICES, ROTATION, Field, vectors
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.kernel import Kernel, Numbers, writes
 from hpcgauge.kernels.loop import run
@@ -55,28 +55,35 @@ class Draw:
 
 def random_links(lattice: Lattice, draw: Draw) -> Field:
     """Links of the invariant measure."""
-    return _drawn(lattice, LINKS, RANDOM_GROUP, draw, "U")
+    U = Field(lattice, LINKS, "double")
+    run(RANDOM_GROUP, U=U, draw=draw.numbers)
+    return _rounded(U)
 
 
 def random_rotation(lattice: Lattice, draw: Draw) -> Field:
     """One group element of the invariant measure on each site."""
-    return _drawn(lattice, ROTATION, RANDOM_GROUP, draw, "U")
+    G = Field(lattice, ROTATION, "double")
+    run(RANDOM_GROUP, U=G, draw=draw.numbers)
+    return _rounded(G)
 
 
 def random_momenta(lattice: Lattice, draw: Draw) -> Field:
     """Momenta P = i pi_a T_a with normal pi_a."""
-    return _drawn(lattice, MATRICES, RANDOM_MOMENTA, draw, "P")
+    P = Field(lattice, MATRICES, "double")
+    run(RANDOM_MOMENTA, P=P, draw=draw.numbers)
+    return _rounded(P)
 
 
 def random_vectors(lattice: Lattice, draw: Draw, n_rhs: int = 1) -> Field:
     """Color vectors of weight exp(-xi^+ xi)."""
-    return _drawn(lattice, vectors(n_rhs), RANDOM_VECTORS, draw, "xi")
+    xi = Field(lattice, vectors(n_rhs), "double")
+    run(RANDOM_VECTORS, xi=xi, draw=draw.numbers)
+    return _rounded(xi)
 
 
-def _drawn(lattice: Lattice, kind: Kind, kernel: Kernel, draw: Draw, name: str) -> Field:
-    field = Field(lattice, kind, precision="double")
-    run(kernel, draw=draw.numbers, **{name: field})
-    return field if lattice.precision == "double" else field.astype(lattice.precision)
+def _rounded(field: Field) -> Field:
+    """The field in the lattice's precision: numbers are drawn in double and then rounded."""
+    return field if field.lattice.precision == "double" else field.astype(field.lattice.precision)
 
 
 def uniform(draw: Draw, component: int = 0) -> float:

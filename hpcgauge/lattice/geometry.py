@@ -62,7 +62,7 @@ class Geometry:
 
     @cached_property
     def local_coordinates(self) -> numpy.ndarray:
-        """int64 (local volume, dimensions): coordinates of every true site in the order of memory, from the rank's corner."""
+        """int64 (local volume, dimensions): every true site in the order of memory, from the rank's corner."""
         axes = numpy.meshgrid(*(numpy.arange(n) for n in reversed(self.local_extent)), indexing="ij")
         lexicographic = numpy.stack([axis.ravel() for axis in reversed(axes)], axis=1)
         parity = lexicographic.sum(axis=1) % 2
@@ -83,7 +83,7 @@ class Geometry:
 
     @cached_property
     def coordinates(self) -> numpy.ndarray:
-        """int32 (n_sites, dimensions + 1): global coordinates and the global lexicographic number; -1 there marks padding."""
+        """int32 (n_sites, dimensions + 1): global coordinates, and the global number (-1: padding)."""
         table = numpy.zeros((self.n_sites, self.dimensions + 1), dtype=numpy.int32)
         table[:, -1] = -1
         globally = self.local_coordinates + numpy.array(self.origin)

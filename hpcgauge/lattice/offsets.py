@@ -30,7 +30,7 @@ class Offsets:
         return sorted(found - {(0,) * n_dimensions})
 
     def lookup(self, n_dimensions: int) -> numpy.ndarray:
-        """int32 [mu, nu, i + reach, j + reach]: the place of i mu + j nu among `vectors`, -1 where it is missing or 0."""
+        """int32 [mu, nu, i + reach, j + reach]: the place of i mu + j nu in `vectors`, -1 if it is missing."""
         place = {vector: index for index, vector in enumerate(self.vectors(n_dimensions))}
         reach = self.reach
         table = numpy.full((n_dimensions, n_dimensions, 2 * reach + 1, 2 * reach + 1), -1, dtype=numpy.int32)

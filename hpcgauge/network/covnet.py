@@ -78,7 +78,8 @@ def layer_parameters(parameters: Any, names: tuple[str, ...]) -> numpy.ndarray:
     """Parameters as an array (layers, len(names)); ValueError for another shape or numbers that are not finite."""
     array = numpy.array(parameters, dtype=float)
     if array.ndim != 2 or array.shape[1] != len(names) or not len(array):
-        raise ValueError(f"parameters have shape {array.shape}; (layers, {len(names)}) is right, for {', '.join(names)}")
+        right = f"(layers, {len(names)}) is right, for {', '.join(names)}"
+        raise ValueError(f"parameters have shape {array.shape}; {right}")
     if not numpy.isfinite(array).all():
         raise ValueError(f"parameters {array.tolist()} must be finite")
     return array

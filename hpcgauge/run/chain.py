@@ -97,14 +97,15 @@ class ChainRun:
         self.progress.update(line)
 
     def _measure(self, state: State) -> dict[str, Any]:
-        section, found = self.config.measure, {}
-        number = state.trajectory - self._before("produce")
-        if section.condensate is not None and number % section.condensate.every == 0:
+        section = self.config.measure
+        found: dict[str, Any] = {}
+        since = state.trajectory - self._before("produce")
+        if section.condensate is not None and since % section.condensate.every == 0:
             fermion, sources = self.config.action.fermion, section.condensate.sources
             assert fermion is not None
-            noise = {"seed": state.seed, "trajectory": state.trajectory, "boundary": fermion.boundary}
-            found["condensate"] = condensate(state.U, fermion.mass, sources, **noise).value
-        if section.loops is not None and number % section.loops.every == 0:
+            seed, number = state.seed, state.trajectory
+            found["condensate"] = condensate(state.U, fermion.mass, sources, seed, number, fermion.boundary).value
+        if section.loops is not None and since % section.loops.every == 0:
             sides = range(1, section.loops.largest + 1)
             found["wilson_loops"] = {f"{r}x{t}": wilson_loop(state.U, r, t) for r in sides for t in sides}
             line = polyakov_loop(state.U)

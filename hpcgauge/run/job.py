@@ -98,15 +98,16 @@ def _report(folder: Path) -> dict[str, Any]:
 
 
 def compile_kernels(configuration: Run, world: World) -> list[str]:
-    """The names of the kernels that a configuration may need, compiled into the cache by rank 0. Collective."""
+    """The kernels that a configuration may need, named with reach and right-hand sides, compiled by rank 0. Collective."""
     lattice, guide = configuration.lattice, configuration.guide
     networks = [term.network for term in guide.fermion if term.network is not None] if guide is not None else []
     reaches = sorted({network.reach for network in networks if network.reach is not None}) or [1]
+    dimensions = len(lattice.extent)
     n_rhs = (1, TOGETHER) if configuration.measure.condensate is not None else (1,)
     jobs = {
-        f"{name}, reach {reach}, {n} right-hand sides": (entry.kernel, entry.target(len(lattice.extent), lattice.colors, precision))
+        f"{name} ({reach}, {n})": (entry.kernel, entry.target(dimensions, lattice.colors, precision))
         for reach, n in product(reaches, n_rhs)
-        for name, entry in all_entries(len(lattice.extent), reach, n).items()
+        for name, entry in all_entries(dimensions, reach, n).items()
         for precision in (lattice.precision if lattice.precision in entry.precisions else "double",)
     }
     on_root(world, lambda: compile_all(jobs.values()))
