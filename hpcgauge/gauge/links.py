@@ -135,6 +135,6 @@ def _refuse_off_group(lattice: Lattice, array: numpy.ndarray, limit: float) -> N
     found = max(lattice.world.allgather((float(far[worst]), int(worst[0]), site)))
     if found[0] > limit:
         raise ValueError(
-            f"link mu = {found[1]} at site {found[2]} is off SU({lattice.colors}) by {found[0]:.3g}, more than {limit:g};"
+            f"link mu = {found[1]} at site {found[2]} is off SU({lattice.colors}) by {found[0]:.3g}, over {limit:g};"
             " reunitarise=True takes the nearest links instead"
         )

@@ -98,7 +98,7 @@ def _report(folder: Path) -> dict[str, Any]:
 
 
 def compile_kernels(configuration: Run, world: World) -> list[str]:
-    """The kernels that a configuration may need, named with reach and right-hand sides, compiled by rank 0. Collective."""
+    """The kernels a configuration may need, named with reach and right-hand sides, compiled by rank 0. Collective."""
     lattice, guide = configuration.lattice, configuration.guide
     networks = [term.network for term in guide.fermion if term.network is not None] if guide is not None else []
     reaches = sorted({network.reach for network in networks if network.reach is not None}) or [1]
