@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy
 
+from hpcgauge.comm.file import Block, write_together
 from hpcgauge.comm.world import World
 from hpcgauge.io.distributed import Distributed
 
@@ -22,36 +21,13 @@ def write_blocks(path: Path, world: World, placed: Placed) -> None:
     if world.communicator is None:
         _write_alone(path, placed)
     else:
-        _write_together(path, world, placed)
+        blocks = [Block(offset, part.global_shape, part.origin_index, _bytes(part)) for offset, part in placed]
+        write_together(world, path, blocks)
 
 
 def _bytes(part: Distributed) -> numpy.ndarray:
     """The block as contiguous little-endian numbers."""
     return numpy.ascontiguousarray(part.local, dtype=part.local.dtype.newbyteorder("<"))
-
-
-def _write_together(path: Path, world: World, placed: Placed) -> None:
-    """Writes by MPI-IO, one collective call for each array. Collective."""
-    # The door to mpi4py is comm/; its file class belongs to the module that the communicator comes from.
-    MPI: Any = sys.modules[type(world.communicator).__module__]
-    try:
-        file = MPI.File.Open(world.communicator, str(path), MPI.MODE_WRONLY)
-        try:
-            for offset, part in placed:
-                element = MPI.BYTE.Create_contiguous(part.local.dtype.itemsize).Commit()
-                if part.local.size:
-                    block = element.Create_subarray(part.global_shape, part.local.shape, part.origin_index).Commit()
-                else:
-                    block = element.Dup()
-                file.Set_view(offset, element, block)
-                file.Write_all([_bytes(part).view(numpy.uint8), part.local.size, element])
-                block.Free()
-                element.Free()
-            file.Sync()
-        finally:
-            file.Close()
-    except MPI.Exception as error:
-        raise OSError(f"MPI-IO: {error}") from error
 
 
 def _write_alone(path: Path, placed: Placed) -> None:
