@@ -33,9 +33,14 @@ def inner_each(x: Field, y: Field, parity: str = "both") -> tuple[float, ...]:
 
 def scale_each(x: Field, factors: tuple[float, ...], parity: str = "both") -> None:
     """Multiplies each right-hand side of x by its factor."""
-    run(Kernel("algebra.h", (updates("x", "vector"), Numbers("factor", x.kind.count)), "scale_each"), parity, x=x, factor=factors)
+    run(scale_each_kernel(x.kind.count), parity, x=x, factor=factors)
 
 
 def inner_each_kernel(n_rhs: int) -> Kernel:
     """The kernel of `inner_each` for a number of right-hand sides."""
     return Kernel("algebra.h", (reads("x", "vector"), reads("y", "vector"), Sums(n_rhs)), "inner_each")
+
+
+def scale_each_kernel(n_rhs: int) -> Kernel:
+    """The kernel of `scale_each` for a number of right-hand sides."""
+    return Kernel("algebra.h", (updates("x", "vector"), Numbers("factor", n_rhs)), "scale_each")

@@ -1,8 +1,51 @@
-"""ORACLES: kernel name -> function(numpy inputs) -> numpy outputs, the formula each kernel is compared with."""
+"""ORACLES: kernel name -> function(numpy inputs) -> numpy outputs, the formula each kernel is compared with.
+
+Inputs come by the names of the kernel's arguments: fields as `Field.to_numpy` shows them, numbers as arrays, the
+constants of compilation by their names in small letters, and `colors`. Fields that a kernel writes come too, holding
+what they held before. The result holds the fields that are written, and under "sums" one number per site for each sum,
+(sum, t, z, y, x). Matrices of SU(2) are quaternions, real multiples of group elements; outputs that are not by
+themselves are projected.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-ORACLES: dict[str, Callable[..., Any]] = {}
+from tests.support.kernels import Result, algebra, draws, fermions, layers, links
+
+ORACLES: dict[str, Callable[..., Result]] = {
+    "combine": algebra.combine,
+    "combine on vectors": algebra.combine,
+    "inner": algebra.inner_of_matrices,
+    "inner on vectors": algebra.inner_of_vectors,
+    "inner_each": algebra.inner_each,
+    "scale_each": algebra.scale_each,
+    "next_direction": algebra.next_direction,
+    "descend": algebra.descend,
+    "update_links": links.update_links,
+    "force": links.force,
+    "kick": links.kick,
+    "kinetic": links.kinetic,
+    "reunitarise": links.reunitarise,
+    "drift": links.drift,
+    "gauge_rotate": links.gauge_rotate,
+    "plaquette_sum": links.plaquette_sum,
+    "staple_sum": links.staple_sum,
+    "random_group": draws.random_group,
+    "random_group on rotation": draws.random_group,
+    "random_momenta": draws.random_momenta,
+    "random_vectors": draws.random_vectors,
+    "exponential_layer": layers.exponential_layer,
+    "exponential_layer_pullback": layers.exponential_layer_pullback,
+    "path_traces": layers.path_traces,
+    "path_sum": layers.path_sum,
+    "path_pullback": layers.path_pullback,
+    "staple_pullback": layers.staple_pullback,
+    "attention": layers.attention,
+    "attention (paper)": layers.attention,
+    "attention_pullback": layers.attention_pullback,
+    "attention_pullback (paper)": layers.attention_pullback,
+    "staggered_hop_only": fermions.staggered_hop_only,
+    "staggered_hop": fermions.staggered_hop,
+    "staggered_gradient": fermions.staggered_gradient,
+}

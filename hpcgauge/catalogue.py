@@ -1,0 +1,92 @@
+"""The catalogue: every kernel of the package, with the kinds of the fields it runs on. Tests and `compile` use it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+
+from hpcgauge.fermion.solvers import descend_kernel, next_direction_kernel
+from hpcgauge.fermion.staggered import gradient_kernel, hop_add_kernel, hop_kernel
+from hpcgauge.fermion.vectors import inner_each_kernel, scale_each_kernel
+from hpcgauge.fields.device import host_lanes
+from hpcgauge.fields.field import MATRICES, ROTATION, Kind, reals, vectors
+from hpcgauge.kernels.build import Target, build
+from hpcgauge.kernels.kernel import Kernel
+from hpcgauge.network.cask import VARIANTS, path_kernels
+
+# Where kernels are names of a module.
+MODULES = ("kernels.algebra", "kernels.draws", "gauge.links", "gauge.plaquette", "gauge.stout", "sampler.hmc")
+# Numbers are drawn in double precision, and rounded later.
+DOUBLE_ONLY = ("random_group", "random_momenta", "random_vectors")
+# Fields with one matrix on a site instead of one for each direction.
+SINGLE_MATRICES = {("gauge_rotate", "G")}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A kernel and the kind of each of its fields."""
+
+    kernel: Kernel
+    kinds: tuple[Kind, ...]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What it can be compiled for."""
+        return ("double",) if self.kernel.name in DOUBLE_ONLY else ("double", "single")
+
+    def target(self, dimensions: int, colors: int, precision: str) -> Target:
+        """What it is compiled for on this machine."""
+        counts = tuple(
+            kind.components(dimensions, colors) if field.element == "any" else kind.elements(dimensions)
+            for field, kind in zip(self.kernel.fields, self.kinds, strict=True)
+        )
+        return Target(dimensions, colors, precision, host_lanes() * (2 if precision == "single" else 1), counts)
+
+
+def all_kernels(dimensions: int, reach: int, n_rhs: int) -> dict[str, Kernel]:
+    """Every kernel by the name of its site function; those of the paper's variant of CASK end in " (paper)"."""
+    found: dict[str, Kernel] = {}
+    for module in MODULES:
+        found |= {k.name: k for k in vars(import_module(f"hpcgauge.{module}")).values() if isinstance(k, Kernel)}
+    made = (
+        hop_kernel(dimensions),
+        hop_add_kernel(dimensions, n_rhs),
+        gradient_kernel(dimensions, n_rhs),
+        inner_each_kernel(n_rhs),
+        scale_each_kernel(n_rhs),
+        descend_kernel(n_rhs),
+        next_direction_kernel(n_rhs),
+    )
+    found |= {kernel.name: kernel for kernel in made}
+    for variant in VARIANTS:
+        for kernel in vars(path_kernels(reach, variant)).values():
+            if kernel not in found.values():
+                found[f"{kernel.name} ({variant})" if kernel.name in found else kernel.name] = kernel
+    return found
+
+
+def all_entries(dimensions: int, reach: int, n_rhs: int) -> dict[str, Entry]:
+    """Every kernel with the kinds it runs on; where there are several, the name ends in " on " and the kind's name."""
+    number_of_paths = dimensions * (dimensions - 1) * 2 * reach
+    usual = {"matrix": MATRICES, "vector": vectors(n_rhs), "real": reals(number_of_paths), "any": MATRICES}
+    found: dict[str, Entry] = {}
+    for name, kernel in all_kernels(dimensions, reach, n_rhs).items():
+        singles = [(kernel.name, field.name) in SINGLE_MATRICES for field in kernel.fields]
+        kinds = [ROTATION if single else usual[f.element] for f, single in zip(kernel.fields, singles, strict=True)]
+        found[name] = Entry(kernel, tuple(kinds))
+        if kernel.name == "random_group":
+            found[f"{name} on {ROTATION.name}"] = Entry(kernel, (ROTATION,))
+        if any(field.element == "any" for field in kernel.fields):
+            found[f"{name} on vectors"] = Entry(kernel, (vectors(n_rhs),) * len(kinds))
+    return found
+
+
+def compile_all(jobs: Iterable[tuple[Kernel, Target]], workers: int | None = None) -> int:
+    """The number of different kernels, all compiled; `workers` compilers at a time, by default one for each core."""
+    distinct = list(dict.fromkeys(jobs))
+    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(lambda job: build(*job), distinct))
+    return len(distinct)

@@ -1,0 +1,56 @@
+"""Vector algebra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.support.kernels import SUMS, Result
+from tests.support.oracle.algebra import Array
+
+
+def real_products(a: Array, b: Array) -> Array:
+    """Re tr a b^+ at every site of matrix fields (mu, ..., row, column)."""
+    return np.einsum("m...ij,m...ij->...", a, b.conj()).real
+
+
+def combine(x: Array, y: Array, a: Array, b: Array, **_: Any) -> Result:
+    """out = a x + b y."""
+    return {"out": a[0] * x + b[0] * y}
+
+
+def inner_of_matrices(x: Array, y: Array, colors: int, **_: Any) -> Result:
+    """Re <x, y> of the real components: half of Re tr x^+ y for quaternions."""
+    return {SUMS: real_products(x, y)[None] / (2 if colors == 2 else 1)}
+
+
+def inner_each(x: Array, y: Array, **_: Any) -> Result:
+    """Re <x, y> for each right-hand side."""
+    return {SUMS: (x.conj() * y).real.sum(axis=-1)}
+
+
+def inner_of_vectors(x: Array, y: Array, **_: Any) -> Result:
+    """Re <x, y>."""
+    return {SUMS: inner_each(x, y)[SUMS].sum(axis=0)[None]}
+
+
+def each(numbers: Array, vectors: Array) -> Array:
+    """Every right-hand side times its number."""
+    return numbers.reshape(-1, *[1] * (vectors.ndim - 1)) * vectors
+
+
+def scale_each(x: Array, factor: Array, **_: Any) -> Result:
+    """x <- factor x."""
+    return {"x": each(factor, x)}
+
+
+def next_direction(p: Array, r: Array, beta: Array, **_: Any) -> Result:
+    """p <- r + beta p."""
+    return {"p": r + each(beta, p)}
+
+
+def descend(x: Array, r: Array, p: Array, q: Array, alpha: Array, **_: Any) -> Result:
+    """x <- x + alpha p, r <- r - alpha q, and |r|^2."""
+    left = r - each(alpha, q)
+    return {"x": x + each(alpha, p), "r": left, SUMS: (abs(left) ** 2).sum(axis=-1)}
