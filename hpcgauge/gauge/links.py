@@ -79,6 +79,11 @@ class MatrixField:
         """Matrices of a global array (mu, t, z, y, x, row, column); for SU(2) projected on quaternions."""
         return Field(lattice, MATRICES).set_global(array)
 
+    @staticmethod
+    def from_local(lattice: Lattice, array: numpy.ndarray) -> Field:
+        """Matrices of every rank's own part, (mu, t, z, y, x, row, column) with local extents."""
+        return Field(lattice, MATRICES).set_local(array)
+
 
 class Rotation:
     """Constructors of fields of one group element per site, G(x)."""

@@ -74,7 +74,7 @@ class Kernel:
     @property
     def path(self) -> Path:
         own = SITE_FOLDER / self.header
-        return own if own.exists() else Path(self.header)
+        return own if own.exists() else Path(self.header).resolve()
 
     @property
     def name(self) -> str:
