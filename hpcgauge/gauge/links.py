@@ -61,7 +61,8 @@ class Links:
         U = Field(lattice, LINKS).set_local(array)
         if reunitarise:
             return reunitarised(U)
-        limit = OFF_GROUP_LIMIT["single" if array.dtype == numpy.complex64 else "double"]
+        is_single = array.dtype == numpy.complex64 or lattice.precision == "single"
+        limit = OFF_GROUP_LIMIT["single" if is_single else "double"]
         _refuse_off_group(lattice, array, limit)
         return U
 
