@@ -18,11 +18,24 @@ from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.network.cask import VARIANTS, path_kernels
 
 # Where kernels are names of a module.
-MODULES = ("kernels.algebra", "kernels.draws", "gauge.links", "gauge.plaquette", "gauge.stout", "sampler.hmc")
+MODULES = (
+    "kernels.algebra",
+    "kernels.draws",
+    "gauge.links",
+    "gauge.plaquette",
+    "gauge.stout",
+    "sampler.hmc",
+    "observables.loops",
+)
 # Numbers are drawn in double precision, and rounded later.
 DOUBLE_ONLY = ("random_group", "random_momenta", "random_vectors")
 # Fields with one matrix on a site instead of one for each direction.
-SINGLE_MATRICES = {("gauge_rotate", "G")}
+SINGLE_MATRICES = {
+    "gauge_rotate": ("G",),
+    "extend_line": ("longer", "line"),
+    "line_trace": ("line",),
+    "rectangle_trace": ("S", "far", "top", "T"),
+}
 
 
 @dataclass(frozen=True)
@@ -74,8 +87,8 @@ def all_entries(dimensions: int, reach: int, n_rhs: int) -> dict[str, Entry]:
     usual = {"matrix": MATRICES, "vector": vectors(n_rhs), "real": reals(number_of_paths), "any": MATRICES}
     found: dict[str, Entry] = {}
     for name, kernel in all_kernels(dimensions, reach, n_rhs).items():
-        singles = [(kernel.name, field.name) in SINGLE_MATRICES for field in kernel.fields]
-        kinds = [ROTATION if single else usual[f.element] for f, single in zip(kernel.fields, singles, strict=True)]
+        singles = SINGLE_MATRICES.get(kernel.name, ())
+        kinds = [ROTATION if field.name in singles else usual[field.element] for field in kernel.fields]
         found[name] = Entry(kernel, tuple(kinds))
         if kernel.name == "random_group":
             found[f"{name} on {ROTATION.name}"] = Entry(kernel, (ROTATION,))

@@ -70,7 +70,7 @@ class Case:
     @property
     def numbers(self) -> dict[str, Array]:
         """A value for every number argument; boundary signs end with -1."""
-        special = {"draw": DRAW, "boundary": (1, -1, 1, -1)[-self.dimensions :]}
+        special = {"draw": DRAW, "direction": (self.dimensions - 1,), "boundary": (1, -1, 1, -1)[-self.dimensions :]}
         usual = (0.35, -0.8, 0.6)
         arguments = self.entry.kernel.numbers
         return {n.name: np.array(special.get(n.name, usual[: n.count]), dtype=float) for n in arguments}
@@ -108,7 +108,7 @@ class Case:
                 wrong.append(f"{name} changed on other sites")
         terms = expected.get(SUMS, np.zeros((0, *sites.shape)))[:, sites]
         for total, parts in zip(sums, terms, strict=True):
-            error = abs(total - parts.sum()) / abs(parts).sum()
+            error = abs(total - parts.sum()) / max(1.0, abs(parts).sum())
             if not error <= limit:
                 wrong.append(f"a sum off by {error:.2g}")
         return ", ".join(wrong)

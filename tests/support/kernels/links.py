@@ -10,7 +10,7 @@ import numpy as np
 from tests.support.kernels import SUMS, Result
 from tests.support.kernels.algebra import real_products
 from tests.support.oracle import gauge
-from tests.support.oracle.algebra import TA, Array, adjoint, exp_matrix, trace
+from tests.support.oracle.algebra import TA, Array, adjoint, exp_matrix, shift, trace
 
 
 def unitarised(m: Array) -> Array:
@@ -70,3 +70,29 @@ def plaquette_sum(U: Array, **_: Any) -> Result:
 def staple_sum(U: Array, factor: Array, **_: Any) -> Result:
     """factor sum_{sigma nu} P_{sigma nu,1}."""
     return {"sum": factor[0] * gauge.staple_sum(U)}
+
+
+def extend_line(U: Array, line: Array, direction: Array, **_: Any) -> Result:
+    """longer(x) = U_mu(x) line(x+mu)."""
+    mu = int(direction[0])
+    return {"longer": U[mu] @ shift(line, mu, 1)}
+
+
+def line_trace(line: Array, **_: Any) -> Result:
+    """Re tr L, Im tr L."""
+    return {SUMS: np.array([trace(line).real, trace(line).imag])}
+
+
+def rectangle_trace(S: Array, far: Array, top: Array, T: Array, **_: Any) -> Result:
+    """Re tr S far top^+ T^+."""
+    return {SUMS: trace(S @ far @ adjoint(top) @ adjoint(T)).real[None]}
+
+
+def shifted_matrices(source: Array, direction: Array, **_: Any) -> Result:
+    """out(x) = source(x+mu)."""
+    return {"out": shift(source, int(direction[0]), 1)}
+
+
+def shifted_vectors(source: Array, direction: Array, **_: Any) -> Result:
+    """out(x) = source(x+mu)."""
+    return {"out": shift(source, int(direction[0]), 1, trailing=1)}
