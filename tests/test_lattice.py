@@ -1,0 +1,252 @@
+"""Process grids, site order, neighbour and ghost lists against brute force. All ranks of a grid in one process."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.lattice.geometry import Geometry
+from hpcgauge.lattice.ghosts import BlockTables, Ghosts, block_tables, plan_ghosts
+from hpcgauge.lattice.grid import check_grid, possible_grids, process_grid
+from hpcgauge.lattice.offsets import BACKWARD, FORWARD, LOCAL, STAR, Offsets, rectangle
+from hpcgauge.network.cask import path_kernels
+
+LANES = 4
+REACH = 3
+PATHS = path_kernels(REACH, "hypercubic").pullback.offsets
+OFFSETS = {"star": STAR, "forward": FORWARD, "backward": BACKWARD, "paths": PATHS, "local": LOCAL}
+# Extents and grids: local extents of 2 with reach 3, uneven cuts, every direction cut.
+CUTS = [
+    ((4, 6), (2, 1)),
+    ((8, 12), (2, 3)),
+    ((2, 4, 6), (1, 2, 3)),
+    ((4, 4, 4), (1, 1, 2)),
+    ((4, 4, 4, 4), (2, 2, 2, 2)),
+    ((2, 4, 6, 8), (1, 1, 3, 2)),
+    ((2, 2, 2, 8), (1, 1, 1, 4)),
+]
+
+
+def ranks(extent: tuple[int, ...], grid: tuple[int, ...], lanes: int = LANES) -> list[Geometry]:
+    return [Geometry(extent, grid, rank, lanes) for rank in range(prod(grid))]
+
+
+# Grids
+
+
+@pytest.mark.parametrize(
+    ("extent", "n_ranks", "grid"),
+    [
+        ((4, 4, 4, 4), 1, (1, 1, 1, 1)),
+        ((4, 4, 4, 4), 2, (1, 1, 1, 2)),
+        ((4, 4, 4, 4), 4, (1, 1, 2, 2)),
+        ((4, 4, 4, 4), 8, (1, 2, 2, 2)),
+        ((4, 4, 4, 4), 16, (2, 2, 2, 2)),
+        ((16, 16, 16, 16), 4, (1, 1, 1, 4)),
+        ((4, 4, 4, 8), 4, (1, 1, 1, 4)),
+        ((8, 4, 4, 4), 2, (2, 1, 1, 1)),
+        ((6, 6), 3, (1, 3)),
+        ((2, 4, 6), 6, (1, 2, 3)),
+    ],
+)
+def test_automatic_grids(extent: tuple[int, ...], n_ranks: int, grid: tuple[int, ...]) -> None:
+    assert process_grid(extent, n_ranks) == grid
+
+
+def surface(extent: tuple[int, ...], grid: tuple[int, ...]) -> int:
+    """Sites with a neighbour on another rank, once for each such neighbour."""
+    rank = ranks(extent, grid)[0]
+    local = np.array(rank.local_extent)
+    steps = np.concatenate([np.eye(len(extent), dtype=int), -np.eye(len(extent), dtype=int)])
+    moved = rank.local_coordinates[:, None] + steps
+    outside = ((moved < 0) | (moved >= local)).any(axis=2)
+    cut = np.array([parts > 1 for parts in grid] * 2)
+    return int((outside & cut).sum())
+
+
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=4), st.integers(1, 12))
+def test_automatic_grid_has_the_least_surface(halves: list[int], n_ranks: int) -> None:
+    extent = tuple(2 * half for half in halves)
+    grids = [
+        grid
+        for grid in product(range(1, n_ranks + 1), repeat=len(extent))
+        if prod(grid) == n_ranks and all(half % parts == 0 for half, parts in zip(halves, grid, strict=True))
+    ]
+    assert sorted(possible_grids(extent, n_ranks)) == sorted(grids)
+    if not grids:
+        with pytest.raises(ValueError, match=f"cannot be cut over {n_ranks} ranks"):
+            process_grid(extent, n_ranks)
+        return
+    chosen = process_grid(extent, n_ranks)
+    assert chosen in grids and surface(extent, chosen) == min(surface(extent, grid) for grid in grids)
+
+
+def test_impossible_grids_are_refused_with_one_that_works() -> None:
+    for extent, n_ranks, fitting, grid in (((4, 4, 4, 4), 3, 2, (1, 1, 1, 2)), ((4, 4), 7, 4, (2, 2))):
+        with pytest.raises(ValueError, match="would do") as caught:
+            process_grid(extent, n_ranks)
+        text = str(caught.value)
+        assert str(list(extent)) in text and f"{n_ranks} ranks" in text
+        assert f"{fitting} ranks would do, as grid {list(grid)}" in text
+        check_grid(extent, grid, fitting)
+    with pytest.raises(ValueError, match=r"process_grid\[0\] = 4 .* extent\[0\] = 4 .* \[1, 1, 2, 2\] would do"):
+        check_grid((4, 4, 4, 4), (4, 1, 1, 1), 4)
+    with pytest.raises(ValueError, match=r"makes 2 parts for 4 ranks; \[1, 1, 2, 2\] would do"):
+        check_grid((4, 4, 4, 4), (1, 1, 1, 2), 4)
+    with pytest.raises(ValueError, match="has 2 directions, the lattice has 4"):
+        check_grid((4, 4, 4, 4), (2, 2), 4)
+
+
+@pytest.mark.parametrize(
+    ("extent", "message"),
+    [
+        ((4, 4, 3, 4), r"extent\[2\] = 3 must be even"),
+        ((0, 4), r"extent\[0\] = 0 must be even and at least 2"),
+        ((4,), "has 1 directions; 2, 3 or 4 are possible"),
+        ((2, 2, 2, 2, 2), "has 5 directions"),
+        ((1024, 1024, 1024, 2), "has 2147483648 sites; at most"),
+    ],
+)
+def test_impossible_extents_are_refused_with_the_numbers(extent: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Lattice(extent)
+
+
+def test_lattice_refuses_wrong_words() -> None:
+    for wrong, message in (
+        ({"colors": 1}, "colors = 1"),
+        ({"precision": "half"}, "precision = 'half'.*'double' and 'single'"),
+        ({"process_grid": "best"}, "process_grid = 'best'.*'auto'"),
+        ({"process_grid": (2, 1, 1, 1)}, "makes 2 parts for 1 ranks"),
+        ({"device": "tpu"}, "device = 'tpu'.*'cpu'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Lattice((4, 4, 4, 4), **wrong)
+
+
+# Site order
+
+
+@pytest.mark.parametrize(("extent", "grid"), CUTS)
+def test_every_global_site_lies_on_one_rank_at_its_place(extent: tuple[int, ...], grid: tuple[int, ...]) -> None:
+    seen = np.zeros(prod(extent), dtype=int)
+    strides = np.cumprod([1, *extent[:-1]])
+    for rank in ranks(extent, grid):
+        true = rank.coordinates[:, -1] >= 0
+        x, number = rank.coordinates[true, :-1], rank.coordinates[true, -1]
+        assert (x @ strides == number).all() and len(number) == rank.local_volume
+        np.add.at(seen, number, 1)
+        is_odd = np.flatnonzero(true) >= rank.parity_sites
+        assert (x.sum(axis=1) % 2 == is_odd).all()
+        for parity in (0, 1):
+            assert (np.diff(number[is_odd == parity]) > 0).all() or prod(grid) > 1
+        assert rank.n_sites % (4 * LANES) == 0 and rank.n_sites - rank.local_volume < 4 * LANES
+    assert (seen == 1).all()
+
+
+# Neighbours and ghosts
+
+
+def after_exchange(geometries: list[Geometry], plans: list[Ghosts], values: list[np.ndarray]) -> list[np.ndarray]:
+    """Own values and ghosts of every rank, each message carried from its sender."""
+    filled = [np.concatenate([own, np.full(plan.n_ghosts, -2)]) for own, plan in zip(values, plans, strict=True)]
+    for rank, plan in enumerate(plans):
+        for message in plan.messages:
+            sent = [m for m in plans[message.source].messages if m.target == rank]
+            received = [m for m in plan.messages if m.source == message.source]
+            matching = sent[received.index(message)]
+            assert matching.count == message.count
+            filled[rank][message.start : message.start + message.count] = values[message.source][matching.sites]
+    return filled
+
+
+@pytest.mark.parametrize(("extent", "grid"), CUTS)
+@pytest.mark.parametrize("name", OFFSETS)
+def test_neighbours_and_ghosts(extent: tuple[int, ...], grid: tuple[int, ...], name: str) -> None:
+    """After one exchange every table entry of every rank leads to the global number of x + offset."""
+    offsets, geometries = OFFSETS[name], ranks(extent, grid)
+    plans = [plan_ghosts(geometry, offsets) for geometry in geometries]
+    numbers = after_exchange(geometries, plans, [g.coordinates[:, -1].astype(np.int64) for g in geometries])
+    strides, vectors = np.cumprod([1, *extent[:-1]]), offsets.vectors(len(extent))
+    for geometry, plan, held in zip(geometries, plans, numbers, strict=True):
+        true = geometry.coordinates[:, -1] >= 0
+        remote: set[int] = set()
+        own = set(geometry.coordinates[true, -1].tolist())
+        for column, vector in enumerate(vectors):
+            wanted = (geometry.coordinates[true, :-1] + np.array(vector)) % np.array(extent) @ strides
+            assert (held[plan.neighbours[true, column]] == wanted).all()
+            assert (plan.neighbours[~true, column] == np.flatnonzero(~true)).all()
+            remote |= set(wanted.tolist()) - own
+        # The distinct remote sites, each message padded to whole blocks of two lanes.
+        ghosts = np.concatenate([held[m.start : m.start + m.count] for m in plan.messages]) if plan.messages else []
+        assert set(np.asarray(ghosts).tolist()) == remote
+        distinct = [len(set(held[m.start : m.start + m.count].tolist())) for m in plan.messages]
+        assert sum(distinct) == len(remote)
+        assert all(m.count - n < 2 * LANES for m, n in zip(plan.messages, distinct, strict=True))
+        assert all(m.source != geometry.rank for m in plan.messages)
+
+
+def test_ghosts_are_no_cube() -> None:
+    """Reach 3 on a local extent of 2: the pullback of paths needs a small part of the surrounding lattice."""
+    geometry = Geometry((16, 16, 16, 16), (8, 8, 8, 8), 0, LANES)
+    plan = plan_ghosts(geometry, PATHS)
+    distinct = sum(len(np.unique(message.sites)) for message in plan.messages)
+    expected = set()
+    for mu, nu in product(range(4), repeat=2):
+        for i, j in product(range(-1, 2), range(-REACH, REACH + 1)):
+            for site in product(range(2), repeat=4):
+                far = list(site)
+                if mu != nu:
+                    far[mu] += i
+                    far[nu] += j
+                expected.add(tuple(far))
+    outside = [site for site in expected if not all(0 <= x < 2 for x in site)]
+    assert distinct == len(outside) < (2 + 2 * REACH) ** 4 / 4
+
+
+def test_offsets_are_the_vectors_of_every_ordered_pair() -> None:
+    offsets = Offsets(((1, 0), (1, -2)))
+    assert set(offsets.vectors(2)) == {(1, 0), (0, 1), (1, -2), (-2, 1)}
+    table = offsets.lookup(3)
+    for mu, nu in product(range(3), repeat=2):
+        for i, j in product(range(-2, 3), repeat=2):
+            place = table[mu, nu, i + 2, j + 2]
+            vector = np.zeros(3, dtype=int)
+            if mu != nu:
+                vector[mu], vector[nu] = i, j
+            known = tuple(vector) in offsets.vectors(3)
+            assert (offsets.vectors(3)[place] == tuple(vector)) if known else place == -1
+    assert rectangle(range(2), range(-1, 2)).reach == 1 and LOCAL.vectors(4) == []
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 8])
+@pytest.mark.parametrize(("extent", "grid"), CUTS)
+def test_block_tables(extent: tuple[int, ...], grid: tuple[int, ...], lanes: int) -> None:
+    """Blocks are cut from the table; `whole` is right wherever it is used; every block is interior or boundary."""
+    geometry = ranks(extent, grid, lanes)[-1]
+    plan = plan_ghosts(geometry, STAR)
+    for width in (lanes, 2 * lanes):
+        check_blocks(geometry, plan, block_tables(geometry, plan, width), width)
+
+
+def check_blocks(geometry: Geometry, plan: Ghosts, tables: BlockTables, lanes: int) -> None:
+    true = (geometry.coordinates[:, -1] >= 0).reshape(-1, lanes)
+    for block, offset in product(range(len(tables.site)), range(plan.neighbours.shape[1])):
+        entries = plan.neighbours[block * lanes : (block + 1) * lanes, offset]
+        assert (tables.site[block, offset] == entries).all()
+        whole = tables.whole[block, offset]
+        in_order = entries == (entries[0] // lanes) * lanes + np.arange(lanes)
+        assert (whole >= 0) == bool((in_order | ~true[block]).all())
+        if whole >= 0:
+            assert (entries[true[block]] == (whole * lanes + np.arange(lanes))[true[block]]).all()
+    reaches_out = ((tables.site >= plan.n_sites) & true[:, None, :]).any(axis=(1, 2))
+    half = len(reaches_out) // 2
+    for parity, blocks in enumerate((range(half), range(half, 2 * half), range(2 * half))):
+        assert tables.interior[parity].tolist() == [block for block in blocks if not reaches_out[block]]
+        assert tables.boundary[parity].tolist() == [block for block in blocks if reaches_out[block]]
