@@ -1,0 +1,320 @@
+"""Fields: round trips, layout, precision, memory, links off the group; and that nothing gathers a field on one rank."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpcgauge.action import Transformed
+from hpcgauge.comm.world import World
+from hpcgauge.errors import DeviceError
+from hpcgauge.fermion.pseudofermion import StaggeredAction
+from hpcgauge.fermion.vectors import ColorVector
+from hpcgauge.fields.device import ALIGNMENT, HUGE_PAGE, Device
+from hpcgauge.fields.field import LINKS, MATRICES, ROTATION, Field, Kind, reals, vectors
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.gauge.links import Links, MatrixField, Rotation, reunitarised
+from hpcgauge.gauge.plaquette import PlaquetteAction, plaquette
+from hpcgauge.network.cask import Cask
+from hpcgauge.sampler.hmc import HMC, State
+from tests.support.kernels.cases import MIXED_GRIDS, complex_normal
+from tests.support.oracle import algebra
+from tests.support.oracle.algebra import Array, random_su
+from tests.support.oracle.gauge import rough_links
+from tests.support.ranks import agree
+
+EXTENTS = {2: (4, 8), 3: (4, 6, 8), 4: (4, 2, 6, 8)}
+# A number passes through a field unchanged but for the sums of a projection on quaternions.
+ROUNDING = 1e-15
+KINDS = {"links": LINKS, "matrices": MATRICES, "rotation": ROTATION, "vector": vectors(1), "3 vectors": vectors(3)}
+# On 4 ranks a rank holds at most this part of the memory of one rank, ghosts included; on 2 ranks ghosts add less.
+MEMORY_PARTS = {1: 1.0, 2: 0.65, 4: 0.35}
+# What ranks tell each other beside messages between neighbours: flags, names, sums. A field is far larger.
+MAX_TOLD_BYTES = 500
+
+
+def random_array(lattice: Lattice, kind: Kind, seed: int = 1) -> Array:
+    """An array for a field of this kind, in the shape of `to_numpy`; matrices of SU(2) are group elements."""
+    rng = np.random.default_rng(seed)
+    sites = tuple(reversed(lattice.extent))
+    shape = sites if kind.count == 1 else (kind.elements(lattice.dimensions), *sites)
+    if kind.element == "real":
+        return rng.standard_normal(shape)
+    if kind.element == "vector":
+        return complex_normal(rng, (*shape, lattice.colors))
+    if kind.is_group or lattice.colors == 2:
+        return random_su(shape, lattice.colors, rng)
+    return complex_normal(rng, (*shape, lattice.colors, lattice.colors))
+
+
+# Round trips
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("dimensions", [2, 3, 4])
+@pytest.mark.parametrize("colors", [2, 3, 4])
+@pytest.mark.parametrize("name", [*KINDS, "5 reals"])
+def test_global_arrays_come_back(world: World, name: str, colors: int, dimensions: int) -> None:
+    lattice, kind = Lattice(EXTENTS[dimensions], colors, world), KINDS.get(name, reals(5))
+    array = random_array(lattice, kind)
+    field = Field(lattice, kind).set_global(array)
+    agree(world, abs(field.to_numpy() - array).max() < ROUNDING, "global")
+    local, origin = field.local_to_numpy()
+    window = tuple(slice(o, o + n) for o, n in zip(reversed(origin), reversed(lattice.local_extent), strict=True))
+    whole = array[None] if kind.count == 1 else array
+    agree(world, origin == lattice.origin and abs(local - whole[:, *window]).max() < ROUNDING, "local")
+    again = Field(lattice, kind).set_local(local)
+    agree(world, np.array_equal(again.to_numpy(), field.to_numpy()), "local array comes back bit for bit")
+
+
+@pytest.mark.ranks
+def test_the_cut_of_the_lattice_does_not_show(world: World) -> None:
+    automatic = Lattice(EXTENTS[4], 3, world)
+    mixed = Lattice((4, 4, 4, 4), 3, world, process_grid=MIXED_GRIDS.get(world.size, "auto"))
+    for lattice in (automatic, mixed):
+        array = random_array(lattice, MATRICES)
+        field = MatrixField.from_numpy(lattice, array)
+        numbers = field.lattice.world.allgather(field.to_numpy().tobytes() == array.tobytes())
+        agree(world, all(numbers), str(lattice))
+
+
+@pytest.mark.ranks
+def test_matrices_of_su2_are_projected_on_quaternions(world: World) -> None:
+    lattice = Lattice(EXTENTS[4], 2, world)
+    array = complex_normal(np.random.default_rng(2), (4, *reversed(EXTENTS[4]), 2, 2))
+    projected = MatrixField.from_numpy(lattice, array).to_numpy()
+    agree(world, abs(projected - algebra.project_quaternion(array)).max() < ROUNDING * 4)
+
+
+@pytest.mark.ranks
+def test_precision(world: World) -> None:
+    lattice = Lattice(EXTENTS[4], 3, world)
+    array = random_array(lattice, MATRICES)
+    field = MatrixField.from_numpy(lattice, array)
+    single = field.astype("single")
+    agree(world, np.array_equal(single.to_numpy(), array.astype(np.complex64)), "rounded to single")
+    agree(world, single.data.dtype == np.float32 and single.to_numpy().dtype == np.complex128, "types")
+    agree(world, np.array_equal(single.astype("double").to_numpy(), single.to_numpy()), "back to double")
+    agree(world, np.array_equal(field.to_numpy(), array), "the original is left alone")
+    half = Lattice(EXTENTS[4], 3, world, precision="single")
+    agree(world, Links.hot(half).precision == ColorVector.zeros(half).precision == "single", "the lattice's default")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda g: Field(g, LINKS).set_global(np.zeros((4, 2, 2))), r"links have shape \(4, 2, 2\); \(4, 8, 6, 2, 4"),
+        (lambda g: Field(g, MATRICES).set_local(np.zeros(3)), r"local matrices have shape \(3,\)"),
+        (lambda g: Links.from_numpy(g, np.zeros((4, 2, 2))), r"links have shape \(4, 2, 2\)"),
+        (lambda g: ColorVector.from_numpy(g, np.zeros((8, 6, 2, 4, 3))), "vectors have shape .* is right"),
+        (lambda g: Field(g, LINKS, "half"), "precision = 'half' is not known"),
+    ],
+)
+def test_wrong_arrays_are_refused_with_the_right_shape(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(Lattice(EXTENTS[4]))
+
+
+# Layout
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_layout(world: World, precision: str) -> None:
+    """data[block][component][lane]: even sites first, then odd, x fastest; padding holds unit links or zeros."""
+    lattice = Lattice((4, 2, 6, 8), 3, world, precision=precision)
+    geometry, lanes = lattice.geometry, lattice.lanes(precision)
+    number = np.arange(lattice.volume, dtype=float).reshape(1, *reversed(lattice.extent))
+    data = Field(lattice, reals(2)).set_global(np.concatenate([number, -number])).own_data
+    agree(world, data.shape == (geometry.n_sites // lanes, 2, lanes) and data.flags.c_contiguous, str(data.shape))
+    for position, (*x, site) in enumerate(geometry.coordinates):
+        block, lane = divmod(position, lanes)
+        expected = site if site >= 0 else 0
+        agree_here = data[block, 0, lane] == expected and data[block, 1, lane] == -expected
+        assert agree_here and (site < 0 or sum(x) % 2 == position // geometry.parity_sites)
+    links = Field(lattice, LINKS).set_global(random_array(lattice, LINKS))
+    padding = links.own_data.transpose(0, 2, 1).reshape(geometry.n_sites, -1)[geometry.coordinates[:, -1] < 0]
+    unit = np.tile(np.eye(3)[..., None] * [1, 0], (4, 1, 1, 1)).ravel()
+    agree(world, np.array_equal(padding, np.broadcast_to(unit, padding.shape)), "padding")
+    agree(world, links.data.ctypes.data % ALIGNMENT == 0, "alignment")
+
+
+def test_a_float_block_is_two_double_blocks() -> None:
+    lattice = Lattice((2, 2, 2, 6), 2)
+    field = Links.hot(lattice, seed=3)
+    pairs = field.own_data.reshape(-1, 2, field.components, lattice.lanes("double"))
+    joined = np.concatenate([pairs[:, 0], pairs[:, 1]], axis=2).astype(np.float32)
+    assert np.array_equal(field.astype("single").own_data, joined)
+
+
+def test_copies_do_not_share() -> None:
+    lattice = Lattice((4, 4), 2)
+    U = Links.hot(lattice)
+    before, twin = U.to_numpy(), U.copy()
+    assert np.array_equal(twin.to_numpy(), before)
+    twin.fill(0)
+    assert np.array_equal(U.to_numpy(), before) and not twin.to_numpy().any()
+    assert np.array_equal(twin.copy_from(U).to_numpy(), before)
+
+
+# Memory
+
+
+def test_memory_is_counted() -> None:
+    device = Device("cpu")
+    lattice = Lattice((4, 4, 4, 4), 3, device=device)
+    field = Field(lattice, LINKS)
+    assert device.bytes_in_use == field.data.nbytes == 4**4 * 4 * 18 * 8
+    view = field.own_data[:3]
+    other = Field(lattice, vectors(1))
+    both = field.data.nbytes + other.data.nbytes
+    assert device.bytes_in_use == device.bytes_peak == both
+    del field
+    gc.collect()
+    assert device.bytes_in_use == both, "a view keeps memory alive"
+    del view
+    gc.collect()
+    assert device.bytes_in_use == other.data.nbytes and device.bytes_peak == both
+
+
+def test_large_fields_lie_on_huge_pages() -> None:
+    device = Device("cpu")
+    small, large = device.empty((1000,), np.float64), device.empty((HUGE_PAGE // 8 + 5,), np.float64)
+    assert small.ctypes.data % ALIGNMENT == 0 and large.ctypes.data % HUGE_PAGE == 0
+    large[:] = 1.0
+    assert large.sum() == len(large) and device.bytes_in_use == small.nbytes + large.nbytes
+    support = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if support.exists() and "[never]" not in support.read_text():
+        assert "hg" in memory_flags(large.ctypes.data)
+    del large
+    gc.collect()
+    assert device.bytes_in_use == small.nbytes
+
+
+def memory_flags(address: int) -> list[str]:
+    """The kernel's flags of the mapping that holds an address."""
+    is_inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first = line.split()[0]
+        if "-" in first and not first.endswith(":"):
+            start, end = (int(part, 16) for part in first.split("-"))
+            is_inside = start <= address < end
+        elif is_inside and first == "VmFlags:":
+            return line.split()[1:]
+    return []
+
+
+def test_devices_that_are_not_there() -> None:
+    with pytest.raises(DeviceError, match="cuda"):
+        Device("cuda")
+    with pytest.raises(ValueError, match="'cpu' is possible"):
+        Device("tpu")
+    assert Device("cpu", threads=3).threads == 3
+    assert Device("cpu").threads == len(os.sched_getaffinity(0)) >= Device("cpu", local_size=2).threads >= 1
+
+
+def trajectory(lattice: Lattice) -> float:
+    """The plaquette after a short trajectory of plain HMC, the work whose memory and messages are looked at."""
+    action = PlaquetteAction(2.7) + StaggeredAction(mass=1.0, tastes=4, tolerance=1e-4, force_tolerance=1e-4)
+    _, record = HMC(action, steps=1, length=0.1).step(State(Links.unit(lattice), seed=1))
+    return record.plaquette
+
+
+@pytest.mark.ranks
+def test_memory_is_split_over_ranks(world: World) -> None:
+    extent, together = (16, 16, 16, 16), Device("cpu", threads=1)
+    value = trajectory(Lattice(extent, 2, world, together))
+    alone = Device("cpu", threads=1)
+    value_alone = trajectory(Lattice(extent, 2, World.alone(), alone)) if world.rank == 0 else 0.0
+    value_alone, bytes_alone = world.broadcast((value_alone, alone.bytes_peak))
+    part = together.bytes_peak / bytes_alone
+    agree(world, part <= MEMORY_PARTS[world.size], f"{together.bytes_peak} bytes, {part:.3f} of one rank's")
+    agree(world, value == value_alone, f"plaquette {value!r}, on one rank {value_alone!r}")
+
+
+@pytest.mark.ranks
+def test_no_field_is_gathered_outside_to_numpy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trajectories, networks and constructors tell other ranks nothing larger than a few numbers."""
+    told: list[tuple[str, int]] = []
+    gather, allgather, broadcast = World.gather_arrays, World.allgather, World.broadcast
+
+    def noted(original: Any, name: str, self: World, value: Any, *rest: Any) -> Any:
+        told.append((name, len(pickle.dumps(value))))
+        return original(self, value, *rest)
+
+    for name, original in (("gather_arrays", gather), ("allgather", allgather), ("broadcast", broadcast)):
+        monkeypatch.setattr(World, name, lambda *a, o=original, n=name: noted(o, n, *a))
+    lattice = Lattice((4, 4, 4, 4), 2, world)
+    array = rough_links((4, 4, 4, 4), 2, 5, 0.3)
+    U = Links.from_numpy(lattice, array)
+    guide = PlaquetteAction(2.7) + Transformed(StaggeredAction(0.4, 4), Cask([[0.05, 0.02, 0.03, 0.04]]))
+    hmc = HMC(PlaquetteAction(2.7) + StaggeredAction(0.3, 4), guide, steps=1, length=0.1)
+    state, _ = hmc.step(State(reunitarised(U), seed=1))
+    plaquette(state.U)
+    agree(world, all(name != "gather_arrays" for name, _ in told), "a field was gathered")
+    agree(world, all(size < MAX_TOLD_BYTES for _, size in told), str(told))
+    U.to_numpy()
+    agree(world, "gather_arrays" in [name for name, _ in told], "to_numpy gathers, so the watch works")
+
+
+# The group
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("colors", [2, 3])
+def test_links_off_the_group_are_refused_naming_the_worst_site(world: World, colors: int) -> None:
+    extent = (4, 2, 6, 8)
+    lattice, array = Lattice(extent, colors, world), rough_links(extent, colors, 4, 0.7)
+    exact = Links.from_numpy(lattice, array).to_numpy()
+    agree(world, abs(exact - array).max() < ROUNDING * 2, "links on the group are taken as they are")
+    array[1, 2, 3, 0, 1] *= 1 + 1e-9
+    array[2, 7, 4, 1, 3] *= 1 + 1e-8
+    with pytest.raises(ValueError) as caught:
+        Links.from_numpy(lattice, array)
+    text = str(caught.value)
+    agree(world, f"mu = 2 at site (3, 1, 4, 7) is off SU({colors}) by {colors}e-08" in text and "1e-10" in text, text)
+    fixed = Links.from_numpy(lattice, array, reunitarise=True).to_numpy()
+    agree(world, algebra.group_error(fixed) < 1e-14 and abs(fixed - array).max() < 3e-8, "reunitarise")
+    rounded = Links.from_numpy(lattice, exact.astype(np.complex64))
+    agree(world, abs(rounded.to_numpy() - exact).max() < 1e-6, "single precision data are let in")
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_links_that_are_no_numbers_are_refused(world: World, broken: float) -> None:
+    array = rough_links((4, 4, 4, 4), 3, 6, 0.7)
+    array[3, 3, 0, 1, 2] = broken
+    with pytest.raises(ValueError, match=r"mu = 3 at site \(2, 1, 0, 3\)"):
+        Links.from_numpy(Lattice((4, 4, 4, 4), 3, world), array)
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("colors", [2, 3, 4])
+def test_hot_and_unit_links_are_in_the_group(world: World, colors: int) -> None:
+    lattice = Lattice((4, 2, 6, 8), colors, world)
+    unit, hot, G = Links.unit(lattice).to_numpy(), Links.hot(lattice, seed=7).to_numpy(), Rotation.hot(lattice)
+    agree(world, np.array_equal(unit, np.broadcast_to(np.eye(colors), unit.shape)), "unit")
+    agree(world, max(algebra.group_error(hot), algebra.group_error(G.to_numpy())) < 1e-14, "hot")
+    agree(world, abs(hot.mean()) < 0.05 and not np.array_equal(hot, Links.hot(lattice, seed=8).to_numpy()), "random")
+    agree(world, np.array_equal(hot, Links.hot(Lattice(lattice.extent, colors), seed=7).to_numpy()), "as on one rank")
+    reunited = reunitarised(Field(lattice, LINKS).set_global(hot)).to_numpy()
+    agree(world, abs(reunited - hot).max() < 1e-14, "reunitarised")
+
+
+@pytest.mark.ranks
+def test_invariant_measure(world: World) -> None:
+    """tr U of SU(2) has the moments of Haar's measure: <(tr U)^2> = 1, <(tr U)^4> = 2; for SU(3) <|tr U|^2> = 1."""
+    n = 4 * 8**4
+    trace = partial(np.trace, axis1=-2, axis2=-1)
+    su2 = trace(Links.hot(Lattice((8, 8, 8, 8), 2, world), seed=9).to_numpy()).real
+    su3 = trace(Links.hot(Lattice((8, 8, 8, 8), 3, world), seed=9).to_numpy())
+    for values, expected in ((su2**2, 1), (su2**4, 2), (abs(su3) ** 2, 1), (su3.real, 0), (abs(su3) ** 4, 2)):
+        error = values.std() / np.sqrt(n)
+        agree(world, abs(values.mean() - expected) < 4 * error, f"{values.mean()} is not {expected} +- {error}")
