@@ -25,6 +25,8 @@ FLAGS = (
     "-std=c++17 -O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC"
     " -fvisibility=hidden -Wno-psabi -Wno-unknown-pragmas"
 ).split()
+# A thread that has less to do than this costs more than it saves, and very much more on a busy machine.
+MIN_BLOCKS = 32
 INCLUDE = re.compile(r'#include "(.+?)"')
 VIEW = {"matrix": "Matrices", "vector": "Vectors", "real": "Reals", "any": "Reals"}
 
@@ -70,7 +72,7 @@ void launch(const int* const* tables, const int* blocks, long n_blocks, int n_th
             void* const* fields, const double* numbers, int64* bins) {{
     const site::Lattice lattice_{{tables[0], tables[1], tables[2], tables[3]}};
     {_views(kernel, target)}
-    #pragma omp parallel num_threads(n_threads) if (n_threads > 1)
+    #pragma omp parallel num_threads(n_threads) if (n_threads > 1 && n_blocks >= {MIN_BLOCKS} * n_threads)
     {{
         {_sum_declaration(kernel)}
         #pragma omp for schedule(static)
