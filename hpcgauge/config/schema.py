@@ -152,6 +152,9 @@ class TrainingSection(Section):
     optimiser: Literal["adam", "sgd", "lbfgs"] = Field(description="`lbfgs` needs source: recorded.")
     rate: PositiveReal = Field(description="Learning rate of the network.")
     weight_rate: PositiveReal = Field(description="Learning rate of the terms' weights. When left out: `rate`.")
+    schedule: Literal["constant", "cosine"] = Field(
+        default="constant", description="`cosine`: the rates fall to 0 over all updates."
+    )
     beta1: Fraction = Field(default=0.9, description="Adam: decay of the first moment.")
     beta2: Fraction = Field(default=0.999, description="Adam: decay of the second moment.")
     source: Literal["live", "recorded"] = Field(

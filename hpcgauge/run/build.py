@@ -91,7 +91,12 @@ def optimiser_of(run: Run, trainable: Trainable) -> Optimiser:
     assert run.training is not None
     section = run.training
     rates = trainable.rates(section.rate, section.weight_rate)
-    return SGD(rates) if section.optimiser == "sgd" else Adam(rates, section.beta1, section.beta2)
+    updates = run.chain.train if section.schedule == "cosine" else None
+    if updates is not None and section.recorded is not None and section.source == "recorded":
+        updates = min(updates, section.recorded.trajectories or updates) * section.recorded.epochs
+    if section.optimiser == "sgd":
+        return SGD(rates, updates)
+    return Adam(rates, section.beta1, section.beta2, updates=updates)
 
 
 def _staggered(run: Run, mass: float) -> StaggeredAction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, final
@@ -27,29 +28,37 @@ def _check_rate(rate: float | Array) -> None:
         raise ValueError(f"rate = {rate} must be finite and not negative")
 
 
+def cosine(update: int, updates: int | None) -> float:
+    """The factor of the rate in update 1, 2, ...: from 1 to 0 along a cosine over `updates`; 1 without a number."""
+    return 1.0 if updates is None else 0.5 * (1 + math.cos(math.pi * min(update - 1, updates) / updates))
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class SGD:
-    """theta <- theta - rate g; `rate` is one number, or one for each parameter."""
+    """theta <- theta - rate g; `rate` is one number, or one for each parameter; `updates`: it falls to 0 over so many."""
 
     rate: float | Array
+    updates: int | None = None
 
     def __post_init__(self) -> None:
         _check_rate(self.rate)
 
     def start(self, size: int) -> Memory:
-        """No memory."""
-        return {}
+        """The number of updates, 0."""
+        return {"updates": numpy.zeros(1, dtype=numpy.int64)}
 
     def update(self, memory: Memory, parameters: Array, gradient: Array) -> tuple[Memory, Array]:
         """The memory and the parameters after one update."""
-        return memory, parameters - self.rate * gradient
+        updates = memory["updates"] + 1
+        return {"updates": updates}, parameters - cosine(int(updates[0]), self.updates) * self.rate * gradient
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Adam:
-    """Adam (arXiv:1412.6980, algorithm 1); `rate` is one number, or one for each parameter.
+    """Adam (arXiv:1412.6980, algorithm 1); `rate` is one number, or one for each parameter; `updates`: the rate falls to
+    0 over so many.
 
     m <- beta1 m + (1 - beta1) g,  v <- beta2 v + (1 - beta2) g^2,
     theta <- theta - rate m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)
@@ -59,6 +68,7 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    updates: int | None = None
 
     def __post_init__(self) -> None:
         _check_rate(self.rate)
@@ -77,4 +87,5 @@ class Adam:
         first = self.beta1 * memory["first"] + (1 - self.beta1) * gradient
         second = self.beta2 * memory["second"] + (1 - self.beta2) * gradient**2
         direction = first / (1 - self.beta1**t) / (numpy.sqrt(second / (1 - self.beta2**t)) + self.epsilon)
-        return {"first": first, "second": second, "updates": updates}, parameters - self.rate * direction
+        step = cosine(t, self.updates) * self.rate * direction
+        return {"first": first, "second": second, "updates": updates}, parameters - step
