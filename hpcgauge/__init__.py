@@ -14,6 +14,7 @@ PUBLIC = {
     "World": "comm.world",
     "Lattice": "fields.lattice",
     "Field": "fields.field",
+    "reals": "fields.field",
     "Links": "gauge.links",
     "MatrixField": "gauge.links",
     "Rotation": "gauge.links",

@@ -1,0 +1,37 @@
+"""Draws README.md's pictures and writes its results from a run folder: python docs/pictures/draw.py runs/quickstart"""
+
+import re
+import sys
+from pathlib import Path
+
+from hpcgauge.report.figures import panels
+from hpcgauge.report.history import read_folder
+from hpcgauge.report.page import verdict
+from hpcgauge.report.summary import LABELS, results_of, shown
+
+PICTURES = Path(__file__).parent
+README = PICTURES.parents[1] / "README.md"
+DRAWN = ("acceptance", "acceptances", "dH", "histogram")
+
+
+def main(folder: Path) -> None:
+    """Returns when the pictures are drawn and the part of README.md between its marks is written anew."""
+    run = read_folder(folder)
+    for panel in panels(run):
+        if panel.name in DRAWN:
+            path = PICTURES / f"{panel.name}.png"
+            panel.figure.savefig(path, dpi=130, facecolor="white", metadata={"Software": None})
+    results = results_of(run)
+    rows = [f"| {label} | {shown(results[key])} |" for key, label in LABELS.items() if results.get(key) is not None]
+    text = "\n".join([verdict(results), "", "| | value(error) |", "|---|---|", *rows])
+    marked = re.sub(
+        r"(<!-- results -->\n).*?(\n<!-- end of results -->)",
+        lambda found: found[1] + text + found[2],
+        README.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    README.write_text(marked, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
