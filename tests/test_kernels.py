@@ -5,13 +5,16 @@ N = 2, 3, 4 in both precisions, on four different extents, interior and boundary
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hpcgauge.comm.world import World
 from hpcgauge.fields.lattice import Lattice
+from hpcgauge.kernels.build import MIN_BLOCKS
 from tests.support.kernels import Result
-from tests.support.kernels.cases import PARITIES, Case, compile_entries, entries, lattice
+from tests.support.kernels.cases import EXTENTS, PARITIES, THREADED_EXTENT, Case, compile_entries, entries, lattice
 from tests.support.oracle.kernels import ORACLES
 from tests.support.ranks import agree
 
@@ -24,10 +27,10 @@ CASES = [
 ]
 # A handful in fewer dimensions: neighbours, paths, phases, sums, draws.
 FEWER = ("gauge_rotate", "staple_sum", "plaquette_sum", "path_sum", "path_pullback", "staggered_hop", "random_momenta")
-LOW_CASES = [Case(name, 2, "double", dimensions) for dimensions in (2, 3) for name in FEWER]
+LOW_CASES = [Case(name, 2, "double", EXTENTS[dimensions]) for dimensions in (2, 3) for name in FEWER]
 # On grids that cut x, so that boundaries lie inside blocks, and on one parity.
 SMALL_CASES = [case for case in CASES if (case.colors, case.precision) == (2, "double")]
-THREAD_CASES = [case for case in CASES if case.colors < 4 and (case.colors, case.precision) != (3, "single")]
+THREAD_CASES = [replace(case, extent=THREADED_EXTENT) for case in CASES if case.colors == 2]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,8 +47,7 @@ def show(case: object) -> str | None:
 
 def check(world: World, case: Case, grid: str, parity: str = "both") -> None:
     """All ranks together give the bits of one rank, and those equal the formula. Collective."""
-    kind = (case.dimensions, case.colors, case.precision)
-    outputs, sums = case.run(case.fields(lattice(world, kind, grid)), parity)
+    outputs, sums = case.run(case.fields(lattice(world, case, grid)), parity)
     wrong = against_one_rank(case, outputs, sums, parity) if world.rank == 0 else ""
     wrong, first_sums = world.broadcast((wrong, sums))
     agree(world, not wrong and sums == first_sums, wrong or f"sums {sums} differ from those of rank 0, {first_sums}")
@@ -53,7 +55,7 @@ def check(world: World, case: Case, grid: str, parity: str = "both") -> None:
 
 def against_one_rank(case: Case, outputs: Result, sums: tuple[float, ...], parity: str) -> str:
     """Empty if the outputs are those of one rank alone and equal the formula."""
-    fields = case.fields(lattice(None, (case.dimensions, case.colors, case.precision)))
+    fields = case.fields(lattice(None, case))
     before = {name: field.to_numpy() for name, field in fields.items()}
     alone, sums_alone = case.run(fields, parity)
     different = [name for name in outputs if not np.array_equal(outputs[name], alone[name])]
@@ -81,9 +83,9 @@ def test_kernel_on_a_grid_that_cuts_x(world: World, case: Case, parity: str) -> 
 
 @pytest.mark.parametrize("case", THREAD_CASES, ids=show)
 def test_two_threads_give_the_bits_of_one(case: Case) -> None:
-    kind = (case.dimensions, case.colors, case.precision)
-    one, sums = case.run(case.fields(lattice(None, kind)))
-    two, same_sums = case.run(case.fields(lattice(None, kind, threads=2)))
+    one, sums = case.run(case.fields(lattice(None, case)))
+    two, same_sums = case.run(case.fields(lattice(None, case, threads=2)))
+    assert interior_and_boundary(lattice(None, case), case)[0] >= 2 * MIN_BLOCKS
     assert sums == same_sums and all(np.array_equal(one[name], two[name]) for name in one)
 
 
@@ -94,7 +96,7 @@ def interior_and_boundary(on: Lattice, case: Case) -> tuple[int, int]:
 
 @pytest.mark.ranks
 def test_interior_and_boundary_are_both_there(world: World) -> None:
-    counts = {c.name: interior_and_boundary(lattice(world, (4, 2, c.precision)), c) for c in CASES if c.colors == 2}
+    counts = {c.name: interior_and_boundary(lattice(world, c), c) for c in CASES if c.colors == 2}
     both = [name for name, (interior, boundary) in counts.items() if interior and boundary]
     if world.size == 1:
         agree(world, not both and all(interior for interior, _ in counts.values()), "one rank has no boundary")

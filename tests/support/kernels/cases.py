@@ -21,6 +21,8 @@ from tests.support.oracle.kernels import ORACLES
 
 # Four different extents, one of 2; t is long enough to leave an interior on 4 ranks.
 EXTENTS = {2: (4, 16), 3: (4, 6, 16), 4: (4, 2, 6, 16)}
+# Enough blocks for two threads, also of floats.
+THREADED_EXTENT = (4, 4, 6, 16)
 # A kernel is a chain of at most some hundred roundings, relative to its largest result.
 ROUNDINGS = 200
 TOLERANCE = {name: ROUNDINGS * float(np.finfo(name).eps) / 2 for name in ("double", "single")}
@@ -40,7 +42,11 @@ class Case:
     name: str
     colors: int
     precision: str
-    dimensions: int = 4
+    extent: tuple[int, ...] = EXTENTS[4]
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.extent)
 
     @property
     def entry(self) -> Entry:
@@ -54,7 +60,7 @@ class Case:
         return {field.name: self._array(field.name, kind, rng) for field, kind in fields}
 
     def _array(self, name: str, kind: Kind, rng: np.random.Generator) -> Array:
-        sites = tuple(reversed(EXTENTS[self.dimensions]))
+        sites = tuple(reversed(self.extent))
         shape = sites if kind.count == 1 else (kind.elements(self.dimensions), *sites)
         if kind.element == "real":
             return rng.uniform(-self.colors / 2, self.colors / 2, shape)
@@ -96,7 +102,7 @@ class Case:
     def disagreement(self, before: Result, outputs: Result, sums: tuple[float, ...], parity: str = "both") -> str:
         """Empty if outputs and sums agree with the formula within rounding; else what does not."""
         expected, limit, wrong = self.expected(before), TOLERANCE[self.precision], []
-        sites = on_parity(self.dimensions, parity)
+        sites = on_parity(self.extent, parity)
         kinds = {field.name: kind for field, kind in zip(self.entry.kernel.fields, self.entry.kinds, strict=True)}
         for name, output in outputs.items():
             chosen = sites[(..., *[None] * INNER_AXES[kinds[name].element])]
@@ -119,9 +125,9 @@ def complex_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
 
 
-def on_parity(dimensions: int, parity: str) -> Array:
+def on_parity(extent: tuple[int, ...], parity: str) -> Array:
     """True where a kernel run on this parity writes."""
-    sites = coordinates(tuple(reversed(EXTENTS[dimensions]))).sum(axis=0) % 2
+    sites = coordinates(tuple(reversed(extent))).sum(axis=0) % 2
     return np.isin(sites, {"both": (0, 1), "even": (0,), "odd": (1,)}[parity])
 
 
@@ -131,13 +137,18 @@ def entries(dimensions: int) -> dict[str, Entry]:
     return all_entries(dimensions, REACH, N_RHS)
 
 
+def lattice(world: World | None, case: Case, grid: str = "auto", threads: int = 1) -> Lattice:
+    """A lattice for a case; kept, so that its tables are made once. World None: alone."""
+    return _lattice(world, case.extent, case.colors, case.precision, grid, threads)
+
+
 @functools.cache
-def lattice(world: World | None, case_of: tuple[int, int, str], grid: str = "auto", threads: int = 1) -> Lattice:
-    """A lattice for (dimensions, colors, precision), kept so that its tables are made once; world None: alone."""
-    dimensions, colors, precision = case_of
+def _lattice(
+    world: World | None, extent: tuple[int, ...], colors: int, precision: str, grid: str, threads: int
+) -> Lattice:
     own = world or World.alone()
     cut: Any = "auto" if grid == "auto" else MIXED_GRIDS[own.size]
-    return Lattice(EXTENTS[dimensions], colors, own, Device("cpu", threads), precision, cut)
+    return Lattice(extent, colors, own, Device("cpu", threads), precision, cut)
 
 
 def compile_entries(world: World, jobs: list[tuple[Entry, int, int, str]]) -> None:
