@@ -1,0 +1,308 @@
+"""run(KERNEL, ...): ghosts move only when stale, wrong arguments are refused, sums are exact, builds are cached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpcgauge.comm.reduce import add_up
+from hpcgauge.comm.world import World
+from hpcgauge.errors import DeviceError
+from hpcgauge.fermion.solvers import descend_kernel
+from hpcgauge.fermion.staggered import hop_kernel
+from hpcgauge.fermion.vectors import ColorVector, inner_each
+from hpcgauge.fields.field import MATRICES, Field
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.gauge.links import KICK, UPDATE_LINKS, Links, MatrixField, Rotation, gauge_rotate
+from hpcgauge.gauge.plaquette import STAPLE_SUM, plaquette, staple_sum
+from hpcgauge.kernels import build
+from hpcgauge.kernels.algebra import combine, inner
+from hpcgauge.kernels.draws import Draw, Stream, random_momenta, random_vectors
+from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, writes
+from hpcgauge.kernels.loop import Launch, run
+from hpcgauge.lattice.offsets import FORWARD
+from tests.support.ranks import agree
+
+EXTENT = (4, 4, 6, 8)
+PERIODIC = (1, 1, 1, 1)
+DRAW = Draw(Stream.NOISE, seed=11)
+
+
+@pytest.fixture
+def exchanges(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The number of messages sent in each exchange, in the order of exchanges."""
+    seen: list[int] = []
+    original = World.exchange
+
+    def counted(self: World, sends: Any, receives: Any) -> Any:
+        seen.append(len(sends))
+        return original(self, sends, receives)
+
+    monkeypatch.setattr(World, "exchange", counted)
+    yield seen
+
+
+# Ghosts
+
+
+@pytest.mark.ranks
+def test_ghosts_move_only_when_the_field_has_changed(world: World, exchanges: list[int]) -> None:
+    lattice = Lattice(EXTENT, 2, world)
+    moves = int(world.size > 1)
+    U = Links.hot(lattice)
+    first = plaquette(U)
+    agree(world, len(exchanges) == moves, f"the first reading: {exchanges}")
+    agree(world, plaquette(U) == first and len(exchanges) == moves, f"read again, not exchanged: {exchanges}")
+    P = random_momenta(lattice, DRAW)
+    run(UPDATE_LINKS, U=U, P=P, step=0.1)
+    agree(world, len(exchanges) == moves, "a kernel of the own site needs no ghosts")
+    second = plaquette(U)
+    agree(world, second != first and len(exchanges) == 2 * moves, f"stale after an update: {exchanges}")
+    U.copy_from(Links.unit(lattice))
+    agree(world, plaquette(U) == 1 and len(exchanges) == 3 * moves, f"stale after a copy: {exchanges}")
+    U.set_global(Links.hot(lattice).to_numpy())
+    agree(world, plaquette(U) == first and len(exchanges) == 4 * moves, f"stale after new data: {exchanges}")
+
+
+@pytest.mark.ranks
+def test_every_stale_field_of_a_kernel_travels_in_one_exchange(world: World, exchanges: list[int]) -> None:
+    lattice = Lattice(EXTENT, 3, world)
+    U, psi, out = Links.hot(lattice), random_vectors(lattice, DRAW), ColorVector.zeros(lattice)
+    n_messages = len(lattice.ghosts(hop_kernel(4).offsets).messages)
+    launch = Launch(hop_kernel(4), out=out, U=U, psi=psi, boundary=PERIODIC, b=1.0)
+    launch()
+    agree(world, exchanges == ([2 * n_messages] if world.size > 1 else []), f"U and psi: {exchanges}")
+    launch()
+    psi.touch()
+    launch()
+    expected = [2 * n_messages, n_messages] if world.size > 1 else []
+    agree(world, exchanges == expected, f"then psi alone: {exchanges}")
+
+
+@pytest.mark.ranks
+def test_kernels_of_other_offsets_do_not_trust_each_others_ghosts(world: World) -> None:
+    lattice, alone = Lattice(EXTENT, 2, world), Lattice(EXTENT, 2)
+    values = []
+    for on in (lattice, alone):
+        U = Links.hot(on)
+        G = Rotation.hot(on)
+        values.append((plaquette(U), staple_sum(U).to_numpy(), plaquette(gauge_rotate(U, G)), plaquette(U)))
+    same = [np.array_equal(a, b) for a, b in zip(*values, strict=True)]
+    agree(world, all(same), str(same))
+
+
+@pytest.mark.ranks
+def test_room_for_ghosts_keeps_what_a_field_holds(world: World) -> None:
+    lattice = Lattice(EXTENT, 2, world)
+    U = Links.hot(lattice)
+    before = U.to_numpy()
+    launch = Launch(UPDATE_LINKS, U=U, P=MatrixField.zeros(lattice), step=0.0)
+    staple_sum(U)
+    agree(world, np.array_equal(U.to_numpy(), before), "the numbers are kept when memory moves")
+    U.fill(0)
+    launch()
+    agree(world, not U.to_numpy().any(), "a launch made before follows the field to its new memory")
+
+
+# Parities
+
+
+@pytest.mark.ranks
+def test_parity_limits_what_is_written(world: World) -> None:
+    lattice = Lattice(EXTENT, 2, world)
+    U = Links.hot(lattice)
+    x = np.indices(tuple(reversed(EXTENT))).sum(axis=0) % 2
+    whole = staple_sum(U).to_numpy()
+    for parity, odd in (("even", 0), ("odd", 1)):
+        field = MatrixField.zeros(lattice)
+        run(STAPLE_SUM, parity, sum=field, U=U, factor=1.0)
+        expected = np.where((x == odd)[..., None, None], whole, 0)
+        agree(world, np.array_equal(field.to_numpy(), expected), parity)
+    even, odd_, both = (inner(U, U, parity) for parity in ("even", "odd", "both"))
+    agree(world, math.isclose(even + odd_, both, rel_tol=1e-15), f"{even} + {odd_} = {both}")
+
+
+# Sums
+
+
+@pytest.mark.ranks
+def test_sums_are_the_same_bits_for_every_number_of_ranks(world: World) -> None:
+    sums = []
+    for on in (Lattice(EXTENT, 3, world), Lattice(EXTENT, 3, World.alone())):
+        v = random_vectors(on, DRAW, 3)
+        U = Links.hot(on)
+        single = U.astype("single")
+        sums.append((plaquette(U), inner(U, U), *inner_each(v, v), plaquette(single), inner(single, single, "odd")))
+    agree(world, sums[0] == sums[1], f"{sums[0]} and {sums[1]}")
+    agree(world, len(set(world.allgather(sums[0]))) == 1, "ranks differ")
+
+
+@pytest.mark.ranks
+def test_sums_are_exact(world: World) -> None:
+    """The sum over sites of numbers of very different size is the one that math.fsum gives."""
+    lattice = Lattice(EXTENT, 2, world)
+    rng = np.random.default_rng(12)
+    sizes = 10.0 ** rng.integers(-15, 15, (1, *reversed(EXTENT), 1, 1))
+    numbers = sizes * rng.standard_normal((4, *reversed(EXTENT), 2, 2))
+    field, ones = MatrixField.from_numpy(lattice, numbers + 0j), MatrixField.zeros(lattice)
+    ones.fill(1.0)
+    components = field._sites()[lattice.geometry.positions]
+    site_sums = np.zeros(len(components))
+    for k in range(components.shape[1]):
+        site_sums = site_sums + components[:, k]
+    everywhere = np.concatenate(world.gather_arrays(site_sums))
+    agree(world, inner(field, ones) == math.fsum(everywhere), f"{inner(field, ones)!r}, {math.fsum(everywhere)!r}")
+
+
+@pytest.mark.ranks
+def test_a_number_that_is_none_shows_in_the_sum(world: World) -> None:
+    lattice = Lattice(EXTENT, 2, world)
+    array = np.zeros((4, *reversed(EXTENT), 2, 2), dtype=complex)
+    array[0, 0, 0, 0, 0] = np.nan * np.eye(2)
+    field = MatrixField.from_numpy(lattice, array)
+    agree(world, math.isnan(inner(field, field)), "NaN on one site")
+    bins = np.zeros((1, 16), dtype=np.int64)
+    bins[0, 7] = 1
+    agree(world, add_up(world, bins)[0] == world.size, "one unit of 2^0 from every rank")
+
+
+# Refusals
+
+
+LATTICE = Lattice((4, 4), 2)
+OTHER = Lattice((4, 4), 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"U": "U"}, r"kernel kick takes \['C', 'P', 'U', 'step'\], not \['U'\]"),
+        ({"P": "P", "C": "C", "U": "U", "step": 1.0, "extra": 2}, r"not \['C', 'P', 'U', 'extra', 'step'\]"),
+        ({"P": "P", "C": "C", "U": "other", "step": 1.0}, "kick: U has lattice .* they must agree"),
+        ({"P": "P", "C": "single", "U": "U", "step": 1.0}, "kick: C has precision single, P has double"),
+        ({"P": "P", "C": "C", "U": "su3", "step": 1.0}, "kick: U has colors 3, P has 2"),
+        ({"P": "P", "C": "C", "U": "vector", "step": 1.0}, "kick: U must hold a matrix field"),
+        ({"P": "P", "C": "C", "U": "U", "step": (1.0, 2.0)}, "kick: step has 2 numbers, 1 are right"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_a_sentence(arguments: dict[str, Any], message: str) -> None:
+    U, P = Links.unit(LATTICE), MatrixField.zeros(LATTICE)
+    given = {
+        "U": U,
+        "P": P,
+        "C": P.copy(),
+        "other": Links.unit(OTHER),
+        "single": P.astype("single"),
+        "su3": Field(LATTICE, MATRICES, colors=3),
+        "vector": ColorVector.zeros(LATTICE),
+    }
+    with pytest.raises(ValueError, match=message):
+        run(KICK, **{k: given.get(v, v) if isinstance(v, str) else v for k, v in arguments.items()})
+
+
+def test_a_field_cannot_be_written_where_its_neighbours_are_read() -> None:
+    lattice = Lattice((4, 4), 2)
+    U, v = Links.unit(lattice), ColorVector.zeros(lattice)
+    with pytest.raises(ValueError, match="staple_sum: sum is written while U, the same field, is read"):
+        run(STAPLE_SUM, sum=U, U=U, factor=1.0)
+    with pytest.raises(ValueError, match="out is written while psi, the same field, is read"):
+        run(hop_kernel(2), out=v, U=U, psi=v, boundary=(1, 1), b=1.0)
+    before = U.to_numpy()
+    combine(2.0, U, 0.0, U, out=U)
+    assert np.array_equal(U.to_numpy(), 2 * before), "on its own site a kernel may read what it writes"
+
+
+def test_kernels_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match=r"Kernel header = 'nothing\.h' is neither in site/ nor a file"):
+        Kernel("nothing.h", (reads("U", "matrix"),))
+    with pytest.raises(ValueError, match="Sums must be the last argument"):
+        Kernel("links.h", (Sums(1), reads("U", "matrix")), "kinetic")
+    kernel = descend_kernel(2)
+    assert kernel.name == "descend" and kernel.n_sums == 2 and [n.count for n in kernel.numbers] == [2]
+    assert [field.access for field in kernel.fields] == ["update", "update", "read", "read"]
+
+
+# Building
+
+
+USER_HEADER = """
+#include "links.h"
+namespace site {
+// out = factor * U(x + mu) summed over mu, and the number of sites
+SITE_FN void mine(const Lattice& g, Site x, Matrices<N_DIMENSIONS> out, Matrices<N_DIMENSIONS> U, const double* factor,
+                  real (&totals)[1]) {
+    EACH_DIRECTION set(out, x, mu, number(factor) * get(U, up(g, x, mu), mu));
+    totals[0] = broadcast(SITES_COUNT);
+}
+}
+"""
+
+
+@pytest.mark.ranks
+def test_a_users_kernel(world: World, shared_tmp_path: Path) -> None:
+    header = shared_tmp_path / "mine.h"
+    if world.rank == 0:
+        header.write_text(USER_HEADER)
+    world.barrier()
+    arguments = (writes("out", "matrix"), reads("U", "matrix", FORWARD), Numbers("factor"), Sums(1))
+    kernel = Kernel(str(header), arguments, constants=(("SITES_COUNT", 1),))
+    lattice = Lattice(EXTENT, 3, world)
+    U, out = Links.hot(lattice), MatrixField.zeros(lattice)
+    (count,) = run(kernel, out=out, U=U, factor=2.0)
+    links = U.to_numpy()
+    expected = np.array([2 * np.roll(links[mu], -1, axis=3 - mu) for mu in range(4)])
+    agree(world, count == lattice.volume and np.array_equal(out.to_numpy(), expected), f"{count}")
+
+
+def test_a_kernel_that_does_not_compile_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPCGAUGE_CACHE", str(tmp_path / "cache"))
+    header = tmp_path / "broken.h"
+    header.write_text(USER_HEADER.replace("mine", "broken").replace("get(U", "got(U"))
+    kernel = Kernel(str(header), (writes("out", "matrix"), reads("U", "matrix", FORWARD), Numbers("factor"), Sums(1)))
+    U = Links.unit(LATTICE)
+    with pytest.raises(ValueError, match=r"kernel broken does not compile .*got"):
+        run(kernel, out=U.copy(), U=U, factor=1.0)
+    assert not list((tmp_path / "cache").glob("*.so")) and not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_a_kernel_is_compiled_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPCGAUGE_CACHE", str(tmp_path / "cache"))
+    compiled: list[str] = []
+    original = build._compile
+    monkeypatch.setattr(build, "_compile", lambda *a: (compiled.append(a[2].name), original(*a)))
+    header = tmp_path / "triple.h"
+    target = build.Target(2, 2, "double", LATTICE.device.lanes, (2,))
+    for factor in (3, 4, 3):
+        header.write_text(
+            '#include "links.h"\nnamespace site { SITE_FN void triple(const Lattice&, Site x, Matrices<2> U) {'
+            f" EACH_DIRECTION set(U, x, mu, broadcast({factor}) * get(U, x, mu)); }} }}\n"
+        )
+        build.build.cache_clear()
+        kernel = Kernel(str(header), (updates("U", "matrix"),))
+        build.build(kernel, target)
+        U = Links.unit(LATTICE)
+        run(kernel, U=U)
+        assert U.to_numpy()[0, 0, 0, 0, 0] == factor
+    assert len(compiled) == 2
+
+
+def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    build.find_compiler.cache_clear()
+    try:
+        with pytest.raises(DeviceError, match=r"no C\+\+ compiler was found: install g\+\+"):
+            build.find_compiler()
+    finally:
+        build.find_compiler.cache_clear()
+
+
+def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPCGAUGE_CACHE", "/proc/nothing/here")
+    with pytest.raises(DeviceError, match="HPCGAUGE_CACHE"):
+        build.cache_folder()
