@@ -285,10 +285,10 @@ def test_a_kernel_is_compiled_once_and_again_when_it_changes(tmp_path: Path, mon
         build.build.cache_clear()
         kernel = Kernel(str(header), (updates("U", "matrix"),))
         build.build(kernel, target)
-        U = Links.unit(LATTICE)
+        U = Links.unit(Lattice((4, 4), 2))
         run(kernel, U=U)
         assert U.to_numpy()[0, 0, 0, 0, 0] == factor
-    assert len(compiled) == 2
+    assert sum(name.startswith("triple") for name in compiled) == 2
 
 
 def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

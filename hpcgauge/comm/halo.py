@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
 import numpy
 
 from hpcgauge.comm.exchange import Exchange
 from hpcgauge.comm.world import World
-from hpcgauge.lattice.ghosts import Ghosts, Message
+from hpcgauge.lattice.ghosts import Ghosts
+
+# What packs sites: handed triples (empty array of whole blocks, data, numbers of its sites), it gives a function that
+# fills the empty arrays with those sites.
+Packing = Callable[[Sequence[tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]]], Callable[[], Any]]
 
 
-def start(world: World, ghosts: Ghosts, arrays: list[numpy.ndarray]) -> Exchange:
-    """The exchange under way that fills the ghosts of `arrays`, each data[block][component][lane]; `wait()` ends it.
+@final
+class Halo:
+    """The exchange that fills the ghosts of `arrays`, each data[block][component][lane], any number of times."""
 
-    Own sites may be read meanwhile, not written. Collective.
-    """
-    sends, receives = [], []
-    for data in arrays:
-        lanes = data.shape[2]
-        for message in ghosts.messages:
-            sends.append((message.target, pack(data, message)))
-            receives.append((message.source, data[message.start // lanes : (message.start + message.count) // lanes]))
-    return world.exchange(sends, receives)
+    def __init__(self, world: World, ghosts: Ghosts, arrays: Sequence[numpy.ndarray], packing: Packing):
+        self.arrays = list(arrays)
+        self._world = world
+        self._sends: list[tuple[int, numpy.ndarray]] = []
+        self._receives: list[tuple[int, numpy.ndarray]] = []
+        packets = []
+        for data in arrays:
+            lanes = data.shape[2]
+            for message in ghosts.messages:
+                first, last = message.start // lanes, (message.start + message.count) // lanes
+                packed = numpy.empty((last - first, *data.shape[1:]), data.dtype)
+                packets.append((packed, data, message.sites))
+                self._sends.append((message.target, packed))
+                self._receives.append((message.source, data[first:last]))
+        self._pack = packing(packets)
+        self._under_way: Exchange | None = None
 
+    def start(self) -> None:
+        """Sends the sites as they are now; own sites may be read until `wait`, not written. Collective."""
+        self._pack()
+        self._under_way = self._world.exchange(self._sends, self._receives)
 
-def pack(data: numpy.ndarray, message: Message) -> numpy.ndarray:
-    """The sites that a message carries, as whole blocks."""
-    lanes = data.shape[2]
-    blocks = message.sites.reshape(-1, lanes)
-    return data[blocks[:, None, :] // lanes, numpy.arange(data.shape[1])[None, :, None], blocks[:, None, :] % lanes]
+    def wait(self) -> None:
+        """Returns when the ghosts are filled."""
+        assert self._under_way is not None
+        self._under_way.wait()

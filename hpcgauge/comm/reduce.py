@@ -7,6 +7,7 @@ A contribution is split into absolute bins of 2^40 held as int64, so that sums a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy
 
@@ -18,33 +19,25 @@ BIN_BITS = 40
 LOWEST_EXPONENT = -280
 
 
-def add_up(world: World, bins: numpy.ndarray) -> list[float]:
-    """The sums held in `bins`, int64 (count, 16), over all ranks, each rounded once; NaN where the flag bin is set.
-
-    Collective.
-    """
-    if world.size > 1:
-        normalise(bins)
-        world.allreduce_int64(bins)
-    return [rounded(row) for row in bins.tolist()]
-
-
-def normalise(bins: numpy.ndarray) -> None:
-    """Carries digits upward until each is below 2^39 in size, so that thousands of ranks can be added."""
-    for k in range(DIGIT_BINS - 1):
-        carry = (bins[:, k] + 2 ** (BIN_BITS - 1)) >> BIN_BITS
-        bins[:, k] -= carry << BIN_BITS
-        bins[:, k + 1] += carry
-
-
-def rounded(digits: list[int]) -> float:
-    """The double nearest to a sum held in bins."""
+def rounded(bins: numpy.ndarray) -> float:
+    """The double nearest to a sum held in bins, ties to even; NaN where the flag bin is set."""
+    digits = bins.tolist()
     if digits[DIGIT_BINS]:
         return math.nan
     total = 0
     for digit in reversed(digits[:DIGIT_BINS]):
         total = (total << BIN_BITS) + digit
     return _scaled(total)
+
+
+def add_up(world: World, bins: numpy.ndarray, rounding: Callable[[numpy.ndarray], float] = rounded) -> list[float]:
+    """The sums held in `bins`, int64 (count, 16), over all ranks, each rounded once; `bins` holds them afterwards.
+
+    Digits must be below 2^42 in size, as kernels leave them: so a million ranks can be added. `rounding` may be a
+    faster way to the same number. Collective.
+    """
+    world.allreduce_int64(bins)
+    return [rounding(row) for row in bins]
 
 
 def _scaled(total: int) -> float:

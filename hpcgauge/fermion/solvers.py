@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy
 
 from hpcgauge.fermion.staggered import Staggered
 from hpcgauge.fermion.vectors import inner_each
 from hpcgauge.fields.field import Field
-from hpcgauge.kernels.algebra import combine
+from hpcgauge.kernels import program
+from hpcgauge.kernels.algebra import combine, zeros_like
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates
 from hpcgauge.kernels.loop import Launch
+from hpcgauge.kernels.program import Program
 
 # A recursion that has drifted is started again from the true residual, at most so often.
 MAX_RESTARTS = 4
@@ -27,17 +33,17 @@ class Solution:
     residual: float
 
 
+@functools.cache
 def descend_kernel(n_rhs: int) -> Kernel:
     """x += alpha p, r -= alpha q, |r|^2."""
     fields = (updates("x", "vector"), updates("r", "vector"), reads("p", "vector"), reads("q", "vector"))
     return Kernel("algebra.h", (*fields, Numbers("alpha", n_rhs), Sums(n_rhs)), "descend")
 
 
+@functools.cache
 def next_direction_kernel(n_rhs: int) -> Kernel:
     """p = r + beta p."""
-    return Kernel(
-        "algebra.h", (updates("p", "vector"), reads("r", "vector"), Numbers("beta", n_rhs)), "next_direction"
-    )
+    return Kernel("algebra.h", (updates("p", "vector"), reads("r", "vector"), Numbers("beta", n_rhs)), "next_direction")
 
 
 def solve(D: Staggered, b: Field, tolerance: float = 1e-10, max_steps: int = 10000) -> Solution:
@@ -49,59 +55,67 @@ def solve(D: Staggered, b: Field, tolerance: float = 1e-10, max_steps: int = 100
     inner_tolerance = tolerance / max([1.0, *factors])
     inner = solve_normal(D, source, inner_tolerance, max_steps)
     left = combine(1.0, b, -1.0, D(inner.value))
-    residual = _relative(inner_each(left, left), sizes)
-    return Solution(inner.value, residual <= tolerance, inner.steps, residual)
+    return _solution(inner.value, tolerance, inner.steps, _relative(inner_each(left, left), sizes))
 
 
 def solve_normal(D: Staggered, b: Field, tolerance: float, max_steps: int = 10000, parity: str = "both") -> Solution:
     """x with D^+D x = b on the sites of a parity (zero elsewhere), from x = 0. Collective."""
-    x = Field(b.lattice, b.kind, b.precision, b.colors).fill(0)
-    sizes = inner_each(b, b, parity)
-    residual, steps, r = 0.0 if not any(sizes) else 1.0, 0, b.copy()
+    x, r = zeros_like(b), b.copy()
+    sizes = squares = inner_each(b, b, parity)
+    goals = tolerance**2 * numpy.array(sizes)
+    residuals, steps = _relative(squares, sizes), 0
     for _ in range(MAX_RESTARTS):
-        if residual <= tolerance or steps >= max_steps:
+        is_finished = residuals <= tolerance
+        if is_finished.all() or steps >= max_steps:
             break
-        steps += _recursion(D, x, r, sizes, tolerance, max_steps - steps, parity)
+        rr = numpy.where(is_finished, 0.0, squares)
+        steps += descent(D, x, r, rr, goals, parity).run(max_steps - steps)
         r = true_residual(D, x, b, parity)
-        residual = _relative(inner_each(r, r, parity), sizes)
-    return Solution(x, residual <= tolerance, steps, residual)
+        squares = inner_each(r, r, parity)
+        residuals = _relative(squares, sizes)
+    return _solution(x, tolerance, steps, residuals)
 
 
 def true_residual(D: Staggered, x: Field, b: Field, parity: str) -> Field:
     """b - D^+D x on a parity. Collective."""
-    middle, product = (Field(b.lattice, b.kind, b.precision, b.colors) for _ in range(2))
-    product.fill(0)
+    middle, product = zeros_like(b), zeros_like(b)
     for launch in D.normal_launches(x, middle, product, parity):
         launch()
-    return combine(1.0, b, -1.0, product)
+    return combine(1.0, b, -1.0, product, out=product)
 
 
-def _recursion(
-    D: Staggered, x: Field, r: Field, sizes: tuple[float, ...], tolerance: float, max_steps: int, parity: str
-) -> int:
-    """Steps taken until |r| <= tolerance |b| in the recursion, for every right-hand side. Collective."""
+def descent(D: Staggered, x: Field, r: Field, rr: numpy.ndarray, goals: numpy.ndarray, parity: str) -> Program:
+    """Conjugate gradients for D^+D, a round for each step, that ends when |r|^2 <= goal for every right-hand side.
+
+    alpha = |r|^2 / <p, D^+D p>,  x <- x + alpha p,  r' = r - alpha D^+D p,  beta = |r'|^2 / |r|^2,  p <- r' + beta p
+
+    Each right-hand side has its own alpha and beta, both 0 when it has reached its goal. At the start r is the residual
+    of x and rr = |r|^2; both are changed.
+    """
     n_rhs = x.kind.count
-    p, q, middle = r.copy(), r.copy(), r.copy()
-    first, second = D.normal_launches(p, middle, q, parity)
+    p, middle, q = r.copy(), zeros_like(r), zeros_like(r)
+    hop, hop_back = D.normal_launches(p, middle, q, parity)
     descend = Launch(descend_kernel(n_rhs), parity, x=x, r=r, p=p, q=q, alpha=0.0)
     turn = Launch(next_direction_kernel(n_rhs), parity, p=p, r=r, beta=0.0)
-    goals = [tolerance**2 * size for size in sizes]
-    rr = inner_each(r, r, parity)
-    for step in range(max_steps):
-        if all(now <= goal for now, goal in zip(rr, goals, strict=True)):
-            return step
-        first()
-        pq = second()
-        moving = [now > goal for now, goal in zip(rr, goals, strict=True)]
-        descend.numbers[:] = [now / d if go else 0.0 for now, d, go in zip(rr, pq, moving, strict=True)]
-        new = descend()
-        turn.numbers[:] = [after / now if go else 0.0 for after, now, go in zip(new, rr, moving, strict=True)]
-        turn()
-        rr = new
-    return max_steps
+    alpha, beta, pq, new_rr, is_moving = descend.numbers, turn.numbers, hop_back.sums, descend.sums, numpy.zeros(n_rhs)
+    return Program(
+        [
+            program.above(is_moving, rr, goals),
+            program.stop_unless(is_moving),
+            hop,
+            hop_back,  # q = D^+D p
+            program.ratio(alpha, rr, pq, is_moving),
+            descend,
+            program.ratio(beta, new_rr, rr, is_moving),
+            program.copy(rr, new_rr),
+            turn,
+        ]
+    )
 
 
-def _relative(squares: tuple[float, ...], sizes: tuple[float, ...]) -> float:
-    return max(math.sqrt(square / size) if size else 0.0 for square, size in zip(squares, sizes, strict=True))
+def _relative(squares: Sequence[float], sizes: Sequence[float]) -> numpy.ndarray:
+    return numpy.array([math.sqrt(square / size) if size else 0.0 for square, size in zip(squares, sizes, strict=True)])
 
 
+def _solution(x: Field, tolerance: float, steps: int, residuals: numpy.ndarray) -> Solution:
+    return Solution(x, bool((residuals <= tolerance).all()), steps, float(residuals.max()))

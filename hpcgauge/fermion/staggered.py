@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import final
 
 from hpcgauge.fields.field import Field
@@ -17,6 +18,7 @@ def boundary_numbers(dimensions: int) -> Numbers:
     return Numbers("boundary", dimensions)
 
 
+@functools.cache
 def hop_kernel(dimensions: int) -> Kernel:
     """out = b K psi."""
     return Kernel(
@@ -32,6 +34,7 @@ def hop_kernel(dimensions: int) -> Kernel:
     )
 
 
+@functools.cache
 def hop_add_kernel(dimensions: int, n_rhs: int) -> Kernel:
     """out = a chi + b K psi, and Re <chi, out> for each right-hand side."""
     return Kernel(
@@ -50,6 +53,7 @@ def hop_add_kernel(dimensions: int, n_rhs: int) -> Kernel:
     )
 
 
+@functools.cache
 def gradient_kernel(dimensions: int, n_rhs: int) -> Kernel:
     """C += weight eta [X(x) Y^+(x+mu) - Y(x) X^+(x+mu)]."""
     return Kernel(

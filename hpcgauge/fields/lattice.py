@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, final
 
 from hpcgauge.comm.world import World
@@ -44,7 +45,7 @@ class Lattice:
         self.geometry = Geometry(self.extent, self.process_grid, self.world.rank, self.device.lanes)
         self._ghosts: dict[Offsets, Ghosts] = {}
         self._tables: dict[tuple[Offsets, int], BlockTables] = {}
-        self.launch_tables: dict[tuple[Offsets, str], Any] = {}  # kept here for kernels.loop
+        self.prepared: dict[Hashable, Any] = {}  # what kernels.loop keeps for all launches on this lattice
 
     @property
     def dimensions(self) -> int:

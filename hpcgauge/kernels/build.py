@@ -22,7 +22,7 @@ from hpcgauge.errors import DeviceError
 from hpcgauge.kernels.kernel import SITE_FOLDER, Argument, Kernel, Numbers
 
 FLAGS = (
-    "-std=c++17 -O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC"
+    "-std=c++17 -O2 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC"
     " -fvisibility=hidden -Wno-psabi -Wno-unknown-pragmas"
 ).split()
 # A thread that has less to do than this costs more than it saves, and very much more on a busy machine.
@@ -44,9 +44,10 @@ class Target:
 
 @functools.cache
 def build(kernel: Kernel, target: Target) -> Any:
-    """The compiled launch function of a kernel, from the cache if it is there.
+    """The compiled launch function of a kernel, (const Call*, long part), from the cache if it is there.
 
-    Every rank may call it at once. DeviceError when there is no compiler, ValueError when a user's header does not compile.
+    Every rank may call it at once. DeviceError when there is no compiler, ValueError when a user's header does not
+    compile.
     """
     return load_library(source(kernel, target), kernel.name).launch
 
@@ -62,26 +63,30 @@ def source(kernel: Kernel, target: Target) -> str:
 #define N_OFFSETS {max(len(vectors), 1)}
 #define OFFSET_REACH {kernel.offsets.reach}
 {_place_table(kernel, target)}
-{constants}#include "lattice.h"
+{constants}#include "call.h"
+#include "lattice.h"
 #include "sum.h"
 #include "{kernel.path if kernel.path.parent != SITE_FOLDER else kernel.path.name}"
 using namespace site;
 
-extern "C" __attribute__((visibility("default")))
-void launch(const int* const* tables, const int* blocks, long n_blocks, int n_threads,
-            void* const* fields, const double* numbers, int64* bins) {{
-    const site::Lattice lattice_{{tables[0], tables[1], tables[2], tables[3]}};
+// One thread's share of a part
+static void share(const Call& call, const Part& part) {{
+    const site::Lattice lattice_{{call.tables[0], call.tables[1], call.tables[2], call.tables[3]}};
     {_views(kernel, target)}
-    #pragma omp parallel num_threads(n_threads) if (n_threads > 1 && n_blocks >= {MIN_BLOCKS} * n_threads)
-    {{
-        {_sum_declaration(kernel)}
-        #pragma omp for schedule(static)
-        for (long i = 0; i < n_blocks; ++i) {{
-            const Site site_{{blocks[i], nullptr}};
-            {_call(kernel)}
-        }}
-        {_sum_merge(kernel)}
+    {_sum_declaration(kernel)}
+    #pragma omp for schedule(static) nowait
+    for (long i = 0; i < part.n_blocks; ++i) {{
+        const Site site_{{part.blocks[i], nullptr}};
+        {_call(kernel)}
     }}
+    {_sum_merge(kernel)}
+}}
+
+extern "C" __attribute__((visibility("default"))) void launch(const Call* call, long part) {{
+    const Part& chosen = call->parts[part];
+    if (chosen.n_threads == 1) return share(*call, chosen);
+    #pragma omp parallel num_threads(chosen.n_threads)
+    share(*call, chosen);
 }}
 """
 
@@ -96,12 +101,12 @@ def _place_table(kernel: Kernel, target: Target) -> str:
 def _views(kernel: Kernel, target: Target) -> str:
     lines = []
     for index, (field, count) in enumerate(zip(kernel.fields, target.counts, strict=True)):
-        inner = f"(scalar*)fields[{index}]"
+        inner = f"(scalar*)call.fields[{index}]"
         braces = f"{{{inner}}}" if VIEW[field.element] == "Reals" else f"{{{{{inner}}}}}"
         lines.append(f"const {VIEW[field.element]}<{count}> {field.name}{braces};")
     start = 0
     for number in kernel.numbers:
-        lines.append(f"const double* const {number.name} = numbers + {start};")
+        lines.append(f"const double* const {number.name} = call.numbers + {start};")
         start += number.count
     return "\n    ".join(lines)
 
@@ -111,9 +116,9 @@ def _call(kernel: Kernel) -> str:
     if not kernel.n_sums:
         return f"{kernel.name}({', '.join(names)});"
     return (
-        f"real totals[{kernel.n_sums}] = {{}};\n            {kernel.name}({', '.join(names)}, totals);\n"
-        "            const mask counted = is_true_site(lattice_, site_);\n"
-        f"            UNROLL for (int k = 0; k < {kernel.n_sums}; ++k)"
+        f"real totals[{kernel.n_sums}] = {{}};\n        {kernel.name}({', '.join(names)}, totals);\n"
+        "        const mask counted = is_true_site(lattice_, site_);\n"
+        f"        UNROLL for (int k = 0; k < {kernel.n_sums}; ++k)"
         " partial[k].add(select(counted, totals[k], broadcast(0)));"
     )
 
@@ -126,8 +131,8 @@ def _sum_merge(kernel: Kernel) -> str:
     if not kernel.n_sums:
         return ""
     return (
-        "#pragma omp critical\n        "
-        f"for (int k = 0; k < {kernel.n_sums}; ++k) partial[k].merge_into(bins + k * SUM_BINS);"
+        "#pragma omp critical\n    "
+        f"for (int k = 0; k < {kernel.n_sums}; ++k) partial[k].merge_into((int64*)call.bins + k * SUM_BINS);"
     )
 
 

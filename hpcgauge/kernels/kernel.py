@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ SITE_FOLDER = Path(__file__).parent / "site"
 
 @dataclass(frozen=True)
 class Argument:
-    """A field argument: `element` is "matrix", "vector", "real", or "any" (a field of any kind, taken as its real components); `access` "read", "write" or "update" (own site)."""
+    """A field argument. `element`: "matrix", "vector", "real", or "any" (a field of any kind, taken as its real
+    components); `access`: "read", "write" or "update" (own site)."""
 
     name: str
     element: str
@@ -66,35 +68,58 @@ class Kernel:
     constants: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.path.exists():
-            raise ValueError(f"Kernel header = {self.header!r} is neither in {SITE_FOLDER.name}/ nor a file")
+        _find(self.header)
         if any(isinstance(argument, Sums) for argument in self.arguments[:-1]):
             raise ValueError(f"Kernel {self.name}: Sums must be the last argument")
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash((self.header, self.function, self.arguments, self.constants))
+
+    @functools.cached_property
     def path(self) -> Path:
-        own = SITE_FOLDER / self.header
-        return own if own.exists() else Path(self.header).resolve()
+        return _find(self.header)
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
-        return self.function or self.path.stem
+        return self.function or Path(self.header).stem
 
-    @property
+    @functools.cached_property
     def fields(self) -> tuple[Argument, ...]:
         return tuple(argument for argument in self.arguments if isinstance(argument, Argument))
 
-    @property
+    @functools.cached_property
     def numbers(self) -> tuple[Numbers, ...]:
         return tuple(argument for argument in self.arguments if isinstance(argument, Numbers))
 
-    @property
+    @functools.cached_property
+    def names(self) -> frozenset[str]:
+        """The names of its fields and numbers."""
+        return frozenset(argument.name for argument in self.arguments if not isinstance(argument, Sums))
+
+    @functools.cached_property
+    def n_numbers(self) -> int:
+        """All of its numbers."""
+        return sum(number.count for number in self.numbers)
+
+    @functools.cached_property
     def n_sums(self) -> int:
         last = self.arguments[-1]
         return last.count if isinstance(last, Sums) else 0
 
-    @property
+    @functools.cached_property
     def offsets(self) -> Offsets:
         """All offsets that any argument is read at."""
         pairs = {pair for field in self.fields for pair in field.offsets.pairs}
         return Offsets(tuple(sorted(pairs)))
+
+
+@functools.cache
+def _find(header: str) -> Path:
+    for path in (SITE_FOLDER / header, Path(header).resolve()):
+        if path.exists():
+            return path
+    raise ValueError(f"Kernel header = {header!r} is neither in {SITE_FOLDER.name}/ nor a file")

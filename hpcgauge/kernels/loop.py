@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy
 
-from hpcgauge.comm import halo
+from hpcgauge.comm.halo import Halo
 from hpcgauge.comm.reduce import BINS, add_up
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
-from hpcgauge.kernels.build import Target, build
-from hpcgauge.kernels.kernel import Argument, Kernel, Sums
+from hpcgauge.kernels.build import MIN_BLOCKS, Target, build
+from hpcgauge.kernels.kernel import Argument, Kernel
+from hpcgauge.kernels.runtime import Call, Part, packing, round_bins, runtime
 
 PARITY = {"even": 0, "odd": 1, "both": 2}
 
 
 def run(kernel: Kernel, parity: str = "both", **arguments: Any) -> tuple[float, ...]:
-    """The kernel's exact sums over all ranks (an empty tuple if it has none), after running it on the sites of a parity.
+    """The kernel's exact sums over all ranks (none: an empty tuple), after running it on the sites of a parity.
 
     Fields are given by name, numbers as a float or a sequence. Ghosts move only where a field changed since they last
     did, while the interior is worked on. ValueError when an argument is missing, unknown or of another lattice, colors,
@@ -28,66 +30,133 @@ def run(kernel: Kernel, parity: str = "both", **arguments: Any) -> tuple[float, 
     return Launch(kernel, parity, **arguments)()
 
 
+@final
 class Launch:
-    """A kernel with its arguments, ready to be run many times; `numbers` may be changed between runs."""
+    """A kernel with its arguments, ready to be run many times; `numbers` may be changed between runs.
+
+    `numbers`: all Numbers of the kernel, one after another. `bins`: its exact sums, on this rank after `execute`.
+    `sums`: the same rounded, over all ranks, after a call.
+    """
 
     def __init__(self, kernel: Kernel, parity: str = "both", **arguments: Any):
         _check_names(kernel, arguments)
         self.kernel = kernel
         self.fields: list[Field] = [arguments[field.name] for field in kernel.fields]
-        first = self.fields[0]
-        self.lattice = first.lattice
-        _check_fields(kernel, self.fields)
-        counts = tuple(_count(argument, field) for argument, field in zip(kernel.fields, self.fields, strict=True))
-        lanes = self.lattice.lanes(first.precision)
-        target = Target(self.lattice.dimensions, first.colors, first.precision, lanes, counts)
-        self.function = build(kernel, target)
-        self.tables = _tables(self.lattice, kernel, first.precision)
-        self.ghosts = self.lattice.ghosts(kernel.offsets)
-        self.moving = [f for f, argument in zip(self.fields, kernel.fields, strict=True) if argument.offsets.pairs]
-        self.written = [f for f, argument in zip(self.fields, kernel.fields, strict=True) if argument.access != "read"]
-        if not self.ghosts.messages:
-            self.moving = []
-        for field in self.moving:
-            field.reserve(self.ghosts)
-        self.numbers = _flatten(kernel, arguments)
-        self.bins = numpy.zeros((kernel.n_sums, BINS), dtype=numpy.int64)
-        self.parity = PARITY[parity]
-        self.pointers = (ctypes.c_void_p * len(self.fields))()
-        self.fixed = (ctypes.c_int(self.lattice.device.threads), self.pointers, _pointer(self.numbers), _pointer(self.bins))
+        self.lattice = self.fields[0].lattice
+        plan = _plan(kernel, parity, self.fields)
+        plan.check(self.fields)
+        self.ghosts = plan.ghosts
+        self._moving = [self.fields[k] for k in plan.moving]
+        self._written = [self.fields[k] for k in plan.written]
+        for field in self._moving:
+            field.reserve(plan.ghosts)
+        self._halo: Halo | None = None
+        self._pointers = (ctypes.c_void_p * len(self.fields))(*(field.address for field in self.fields))
+        self._numbers = (ctypes.c_double * kernel.n_numbers)(*_flatten(kernel, arguments))
+        self._bins = (ctypes.c_int64 * (BINS * kernel.n_sums))()
+        self._sums = (ctypes.c_double * kernel.n_sums)()
+        memory = (ctypes.addressof(part) for part in (self._pointers, self._numbers, self._bins, self._sums))
+        self.call = Call(*plan.where, *memory, kernel.n_sums)
+        self._call = ctypes.byref(self.call)
+        self._library = runtime()
+
+    @functools.cached_property
+    def numbers(self) -> numpy.ndarray:
+        return numpy.ctypeslib.as_array(self._numbers)
+
+    @functools.cached_property
+    def sums(self) -> numpy.ndarray:
+        return numpy.ctypeslib.as_array(self._sums)
+
+    @functools.cached_property
+    def bins(self) -> numpy.ndarray:
+        return numpy.ctypeslib.as_array(self._bins).reshape(-1, BINS)
 
     def __call__(self) -> tuple[float, ...]:
         """The exact sums over all ranks. Collective."""
         self.execute()
-        return tuple(add_up(self.lattice.world, self.bins)) if self.kernel.n_sums else ()
+        if self._sums and self.lattice.world.size > 1:
+            self.sums[:] = add_up(self.lattice.world, self.bins, round_bins)
+        return tuple(self._sums[:])
 
     def execute(self) -> None:
         """Leaves this rank's part of the sums in `bins`. Collective where ghosts are stale."""
-        if self.kernel.n_sums:
-            self.bins[:] = 0
-        for index, field in enumerate(self.fields):
-            self.pointers[index] = field.address
-        stale = [field for field in self.moving if field.ghosts is not self.ghosts]
+        if self.lattice.world.size == 1:
+            self._library.whole_launch(self._call)
+            return
+        # Memory moves when ghosts are reserved for the first time.
+        self._pointers[:] = [field.address for field in self.fields]
+        stale = [field for field in self._moving if field.ghosts is not self.ghosts]
         if stale:
-            exchange = halo.start(self.lattice.world, self.ghosts, [field.data for field in stale])
-            self._over(self.tables.interior[self.parity])
-            exchange.wait()
+            halo = self._exchange_of(stale)
+            halo.start()
+            self._library.start_launch(self._call)
+            halo.wait()
             for field in stale:
                 field.ghosts = self.ghosts
         else:
-            self._over(self.tables.interior[self.parity])
-        self._over(self.tables.boundary[self.parity])
-        for field in self.written:
+            self._library.start_launch(self._call)
+        self._library.finish_launch(self._call)
+        for field in self._written:
             field.touch()
 
-    def _over(self, blocks: tuple[Any, int]) -> None:
-        pointer, count = blocks
-        if count:
-            self.function(self.tables.pointers, pointer, ctypes.c_long(count), *self.fixed)
+    def _exchange_of(self, stale: list[Field]) -> Halo:
+        arrays = [field.data for field in stale]
+        if self._halo is None or not _are_same(self._halo.arrays, arrays):
+            self._halo = Halo(self.lattice.world, self.ghosts, arrays, packing)
+        return self._halo
 
 
+@final
+class _Plan:
+    """What all launches of a kernel share, on fields of the same kinds and the sites of one parity."""
+
+    def __init__(self, kernel: Kernel, parity: str, fields: Sequence[Field]):
+        self.kernel = kernel
+        _check_kinds(kernel, fields)
+        first = fields[0]
+        lattice, precision = first.lattice, first.precision
+        counts = tuple(_count(argument, field) for argument, field in zip(kernel.fields, fields, strict=True))
+        target = Target(lattice.dimensions, first.colors, precision, lattice.lanes(precision), counts)
+        self.function = build(kernel, target)
+        self.ghosts = lattice.ghosts(kernel.offsets)
+        reading = [k for k, argument in enumerate(kernel.fields) if argument.offsets.pairs]
+        self.written = [k for k, argument in enumerate(kernel.fields) if argument.access != "read"]
+        self.moving = reading if self.ghosts.messages else []
+        self.forbidden = [(k, other) for k in self.written for other in reading]
+        self.tables = _tables(lattice, kernel, precision)
+        function = ctypes.cast(self.function, ctypes.c_void_p)
+        self.where = function, ctypes.addressof(self.tables.pointers), *self.tables.parts[PARITY[parity]]
+
+    def check(self, fields: Sequence[Field]) -> None:
+        """Nothing; ValueError when the fields belong to several lattices, or one that is written is read elsewhere."""
+        names = [argument.name for argument in self.kernel.fields]
+        for name, field in zip(names, fields, strict=True):
+            if field.lattice is not fields[0].lattice:
+                raise ValueError(
+                    f"kernel {self.kernel.name}: {name} has lattice {field.lattice}, {names[0]} has "
+                    f"{fields[0].lattice}; they must agree, and be one object"
+                )
+        for written, read in self.forbidden:
+            if fields[written] is fields[read]:
+                raise ValueError(
+                    f"kernel {self.kernel.name}: {names[written]} is written while {names[read]}, the same field, "
+                    "is read elsewhere"
+                )
+
+
+def _plan(kernel: Kernel, parity: str, fields: Sequence[Field]) -> _Plan:
+    plans = fields[0].lattice.prepared
+    key = (kernel, parity, *[(field.kind, field.precision, field.colors) for field in fields])
+    plan = plans.get(key)
+    if plan is None:
+        plan = plans[key] = _Plan(kernel, parity, fields)
+    return plan
+
+
+@final
 class _Tables:
-    """A block table's arrays as the pointers that kernels take."""
+    """A block table's arrays as the pointers that kernels take. `parts`: interior and boundary of each parity."""
 
     def __init__(self, lattice: Lattice, kernel: Kernel, precision: str):
         tables = lattice.tables(kernel.offsets, precision)
@@ -102,61 +171,57 @@ class _Tables:
             *tables.boundary,
         ]
         self.pointers = (ctypes.c_void_p * 4)(*(array.ctypes.data for array in self.kept[:4]))
-        self.interior = tuple((_pointer(blocks), len(blocks)) for blocks in tables.interior)
-        self.boundary = tuple((_pointer(blocks), len(blocks)) for blocks in tables.boundary)
+        self.parts = tuple(
+            (_part(interior, lattice), _part(boundary, lattice))
+            for interior, boundary in zip(tables.interior, tables.boundary, strict=True)
+        )
+
+
+def _are_same(before: Sequence[numpy.ndarray], now: Sequence[numpy.ndarray]) -> bool:
+    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+
+
+def _part(blocks: numpy.ndarray, lattice: Lattice) -> Part:
+    return Part(blocks.ctypes.data, len(blocks), max(1, min(lattice.device.threads, len(blocks) // MIN_BLOCKS)))
 
 
 def _tables(lattice: Lattice, kernel: Kernel, precision: str) -> _Tables:
     key = (kernel.offsets, precision)
-    if key not in lattice.launch_tables:
-        lattice.launch_tables[key] = _Tables(lattice, kernel, precision)
-    return lattice.launch_tables[key]
-
-
-def _pointer(array: numpy.ndarray) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
+    if key not in lattice.prepared:
+        lattice.prepared[key] = _Tables(lattice, kernel, precision)
+    return lattice.prepared[key]
 
 
 def _check_names(kernel: Kernel, arguments: dict[str, Any]) -> None:
-    wanted = {argument.name for argument in kernel.arguments if not isinstance(argument, Sums)}
-    if wanted != set(arguments):
-        raise ValueError(f"kernel {kernel.name} takes {sorted(wanted)}, not {sorted(arguments)}")
+    if arguments.keys() != kernel.names:
+        raise ValueError(f"kernel {kernel.name} takes {sorted(kernel.names)}, not {sorted(arguments)}")
 
 
-def _check_fields(kernel: Kernel, fields: Sequence[Field]) -> None:
+def _check_kinds(kernel: Kernel, fields: Sequence[Field]) -> None:
     first = fields[0]
     for argument, field in zip(kernel.fields, fields, strict=True):
-        for name in ("lattice", "colors", "precision"):
+        for name in ("colors", "precision"):
             if getattr(field, name) != getattr(first, name):
                 raise ValueError(
                     f"kernel {kernel.name}: {argument.name} has {name} {getattr(field, name)}, "
                     f"{kernel.fields[0].name} has {getattr(first, name)}; they must agree"
                 )
         if argument.element not in ("any", field.kind.element):
-            raise ValueError(f"kernel {kernel.name}: {argument.name} must hold a {argument.element} field, not {field!r}")
-    _check_aliases(kernel, fields)
+            raise ValueError(
+                f"kernel {kernel.name}: {argument.name} must hold a {argument.element} field, not {field!r}"
+            )
 
 
 def _count(argument: Argument, field: Field) -> int:
     return field.components if argument.element == "any" else field.kind.elements(field.lattice.dimensions)
 
 
-def _check_aliases(kernel: Kernel, fields: Sequence[Field]) -> None:
-    for written, target in zip(kernel.fields, fields, strict=True):
-        for read, source in zip(kernel.fields, fields, strict=True):
-            if written.access != "read" and read.offsets.pairs and source is target:
-                raise ValueError(f"kernel {kernel.name}: {written.name} is written while {read.name}, the same field, is read")
-
-
-def _flatten(kernel: Kernel, arguments: dict[str, Any]) -> numpy.ndarray:
+def _flatten(kernel: Kernel, arguments: dict[str, Any]) -> list[float]:
     values: list[float] = []
     for number in kernel.numbers:
         given = arguments[number.name]
-        chosen: list[float] = [float(given)] * number.count if numpy.isscalar(given) else [float(v) for v in given]
+        chosen = [float(v) for v in given] if hasattr(given, "__len__") else [float(given)] * number.count
         if len(chosen) != number.count:
             raise ValueError(f"kernel {kernel.name}: {number.name} has {len(chosen)} numbers, {number.count} are right")
         values += chosen
-    return numpy.array(values, dtype=numpy.float64)
-
-
-__all__ = ["Argument", "Launch", "run"]
+    return values

@@ -1,0 +1,119 @@
+"""Programs: straight lists of launches and arithmetic on their numbers and sums, run again and again until a stop.
+
+On one rank a program is one call of compiled code for many rounds; with several it is stepped from here, where ghosts
+move and sums travel between its steps. The bits are the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import final
+
+import numpy
+
+from hpcgauge.kernels.loop import Launch
+from hpcgauge.kernels.runtime import Step, runtime
+
+# Rounds of one call; signals are seen in between.
+ROUNDS_PER_CALL = 128
+
+
+class Kind(IntEnum):
+    """enum Kind of site/program.h."""
+
+    LAUNCH = 0
+    COPY = 1
+    RATIO = 2
+    ABOVE = 3
+    STOP = 4
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A step on arrays of float64 of equal length, among them the `numbers` and `sums` of launches."""
+
+    kind: Kind
+    out: numpy.ndarray | None = None
+    a: numpy.ndarray | None = None
+    b: numpy.ndarray | None = None
+    flag: numpy.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        given = [array for array in (self.out, self.a, self.b, self.flag) if array is not None]
+        for array in given:
+            if array.dtype != numpy.float64 or not array.flags.c_contiguous or array.shape != (len(given[0]),):
+                raise ValueError(
+                    f"{self.kind.name}: an array has {array.dtype} {array.shape}; float64 ({len(given[0])},) is right"
+                )
+
+    @property
+    def step(self) -> Step:
+        """What compiled code takes."""
+        arrays = (self.out, self.a, self.b, self.flag)
+        addresses = [None if array is None else array.ctypes.data for array in arrays]
+        return Step(self.kind, None, *addresses, max(len(array) for array in arrays if array is not None))
+
+
+def copy(out: numpy.ndarray, a: numpy.ndarray) -> Arithmetic:
+    """out = a."""
+    return Arithmetic(Kind.COPY, out, a)
+
+
+def ratio(out: numpy.ndarray, a: numpy.ndarray, b: numpy.ndarray, flag: numpy.ndarray) -> Arithmetic:
+    """out = a / b where the flag is not 0, else 0."""
+    return Arithmetic(Kind.RATIO, out, a, b, flag)
+
+
+def above(out: numpy.ndarray, a: numpy.ndarray, b: numpy.ndarray) -> Arithmetic:
+    """out = 1 where a > b, else 0."""
+    return Arithmetic(Kind.ABOVE, out, a, b)
+
+
+def stop_unless(flag: numpy.ndarray) -> Arithmetic:
+    """The program ends here if all flags are 0."""
+    return Arithmetic(Kind.STOP, a=flag)
+
+
+@final
+class Program:
+    """A list of launches on one lattice and arithmetic, in the order in which they are done."""
+
+    def __init__(self, steps: Sequence[Launch | Arithmetic]):
+        self.steps = list(steps)
+        self.world = next(step.lattice.world for step in steps if isinstance(step, Launch))
+        described = [_step_of(step) for step in self.steps]
+        self._table = (Step * len(described))(*described)
+
+    def run(self, rounds: int) -> int:
+        """How often the list was done to its end before a stop, at most `rounds` times. Collective."""
+        if self.world.size > 1:
+            return self.run_stepped(rounds)
+        done = 0
+        while done < rounds:
+            wanted = min(rounds - done, ROUNDS_PER_CALL)
+            now = runtime().run_program(self._table, ctypes.c_long(len(self._table)), ctypes.c_long(wanted))
+            done += now
+            if now < wanted:
+                break
+        return done
+
+    def run_stepped(self, rounds: int) -> int:
+        """The same as `run`, one step after another. Collective."""
+        one_step = runtime().one_step
+        pairs = [(step, ctypes.byref(entry)) for step, entry in zip(self.steps, self._table, strict=True)]
+        for done in range(rounds):
+            for step, entry in pairs:
+                if isinstance(step, Launch):
+                    step()
+                elif not one_step(entry):
+                    return done
+        return rounds
+
+
+def _step_of(step: Launch | Arithmetic) -> Step:
+    if isinstance(step, Arithmetic):
+        return step.step
+    return Step(Kind.LAUNCH, ctypes.addressof(step.call))
