@@ -20,6 +20,8 @@ from hpcgauge.kernels.program import Program
 
 # A recursion that has drifted is started again from the true residual, at most so often.
 MAX_RESTARTS = 4
+# One number, or one for each right-hand side
+Tolerance = float | numpy.ndarray
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,22 @@ def next_direction_kernel(n_rhs: int) -> Kernel:
 
 
 def solve(D: Staggered, b: Field, tolerance: float = 1e-10, max_steps: int = 10000) -> Solution:
-    """x with D x = b, through D^+D y = D^+ b: residual = |b - D x| / |b|. Collective."""
+    """x with D x = b, through D^+D y = D^+ b: residual = |b - D x| / |b|. Collective.
+
+    Each of several right-hand sides gets the bits that it gets alone.
+    """
     source = D.adjoint(b)
     sizes, sources = inner_each(b, b), inner_each(source, source)
     # |D^+ r| >= m |r|, so the residual of D is at most |D^+ b| / (m |b|) times that of D^+D.
-    factors = [math.sqrt(s / n) / abs(D.mass) for s, n in zip(sources, sizes, strict=True) if n > 0 and D.mass]
-    inner_tolerance = tolerance / max([1.0, *factors])
-    inner = solve_normal(D, source, inner_tolerance, max_steps)
+    factors = _relative(sources, sizes) / (abs(D.mass) or 1.0)
+    inner = solve_normal(D, source, tolerance / numpy.maximum(1.0, factors), max_steps)
     left = combine(1.0, b, -1.0, D(inner.value))
     return _solution(inner.value, tolerance, inner.steps, _relative(inner_each(left, left), sizes))
 
 
-def solve_normal(D: Staggered, b: Field, tolerance: float, max_steps: int = 10000, parity: str = "both") -> Solution:
+def solve_normal(
+    D: Staggered, b: Field, tolerance: Tolerance, max_steps: int = 10000, parity: str = "both"
+) -> Solution:
     """x with D^+D x = b on the sites of a parity (zero elsewhere), from x = 0. Collective."""
     x, r = zeros_like(b), b.copy()
     sizes = squares = inner_each(b, b, parity)
@@ -117,5 +123,5 @@ def _relative(squares: Sequence[float], sizes: Sequence[float]) -> numpy.ndarray
     return numpy.array([math.sqrt(square / size) if size else 0.0 for square, size in zip(squares, sizes, strict=True)])
 
 
-def _solution(x: Field, tolerance: float, steps: int, residuals: numpy.ndarray) -> Solution:
+def _solution(x: Field, tolerance: Tolerance, steps: int, residuals: numpy.ndarray) -> Solution:
     return Solution(x, bool((residuals <= tolerance).all()), steps, float(residuals.max()))
