@@ -163,6 +163,7 @@ def test_a_run_does_not_change() -> None:
 def test_resume_may_grow_and_move_but_not_change_physics() -> None:
     run = parse(TEXT)
     free = ["chain.produce=300", "checkpoint.every=3", "lattice.threads=2", "lattice.process_grid=[1, 1, 1, 2]"]
+    free.append("solver.max_steps=500")
     assert physics_differences(run, parse(TEXT, [*free, "control.produce=30"])) == []
     assert physics_differences(run, parse(TEXT, ["chain.produce=29", "control.produce=30"])) == ["chain.produce"]
     changed = parse(TEXT, ["action.fermion.mass=0.2", "guide.fermion.0.mass=0.5", "lattice.precision=single"])

@@ -19,8 +19,9 @@ key, a wrong type or an impossible value ends the command with exit code 2 and o
 `--set control=none`, `--set 'lattice.extent=[8, 8, 8, 8]'`. Entries of a list are counted from 0:
 `--set guide.fermion.0.mass=0.5`. The run folder keeps the complete configuration as `config.yaml`.
 
-A run is resumed with the configuration it began with. Only `lattice.device`, `lattice.process_grid`, `lattice.threads`
-and `checkpoint` may differ, and `chain.produce`, `control.produce` and `reference.produce` may grow.
+A run is resumed with the configuration it began with. Only `lattice.device`, `lattice.process_grid`, `lattice.threads`,
+`solver.max_steps` and `checkpoint` may differ, and `chain.produce`, `control.produce` and `control.reference.produce`
+may grow.
 
 This page is made from the types in `hpcgauge/config/schema.py`:
 `python -m hpcgauge.config.reference > docs/configuration.md`.

@@ -7,7 +7,8 @@ from typing import Any
 
 from hpcgauge.config.schema import Run
 
-FREE = ("lattice.device", "lattice.process_grid", "lattice.threads", "checkpoint")  # they change no number
+# They change no number of a run that goes on; a solve that ended before the limit does not know it.
+FREE = ("lattice.device", "lattice.process_grid", "lattice.threads", "solver.max_steps", "checkpoint")
 GROWING = ("chain.produce", "control.produce", "control.reference.produce")
 
 
