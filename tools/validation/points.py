@@ -95,7 +95,7 @@ QUENCHED_SU2 = [
     Point(f"SU(2) 4^4 beta {beta}", SMALL, 2, beta, Known(plaquette, error, 0.0003), trajectories)
     for beta, plaquette, error, trajectories in (
         (2.0, 0.50149, 0.00014, 24000),
-        (2.2, 0.57461, 0.00018, 50000),
+        (2.2, 0.57461, 0.00018, 80000),
         (2.3, 0.60945, 0.00012, 30000),
         (2.5, 0.65474, 0.00007, 15000),
         (2.7, 0.68707, 0.00006, 10000),
