@@ -2,7 +2,10 @@
 
 import re
 import sys
+import textwrap
+from html import escape
 from pathlib import Path
+from typing import Any
 
 from hpcgauge.report.figures import panels
 from hpcgauge.report.history import read_folder
@@ -14,6 +17,13 @@ README = PICTURES.parents[1] / "README.md"
 DRAWN = ("acceptance", "acceptances", "dH", "histogram")
 
 
+def worth(results: dict[str, Any]) -> str:
+    """What network and weight together add to one weight, in a sentence."""
+    guide, weight = results["acceptance"], results["acceptance_weight"]
+    more = (guide["value"] - weight["value"]) / (guide["error"] ** 2 + weight["error"] ** 2) ** 0.5
+    return f"The guide's acceptance minus that of one weight is {more:.1f} combined standard errors."
+
+
 def main(folder: Path) -> None:
     """Returns when the pictures are drawn and the part of README.md between its marks is written anew."""
     run = read_folder(folder)
@@ -22,11 +32,14 @@ def main(folder: Path) -> None:
             path = PICTURES / f"{panel.name}.png"
             panel.figure.savefig(path, dpi=130, facecolor="white", metadata={"Software": None})
     results = results_of(run)
-    rows = [f"| {label} | {shown(results[key])} |" for key, label in LABELS.items() if results.get(key) is not None]
-    text = "\n".join([verdict(results), "", "| | value(error) |", "|---|---|", *rows])
+    rows = [
+        f"| {escape(name)} | {shown(results[key])} |" for key, name in LABELS.items() if results.get(key) is not None
+    ]
+    sentences = textwrap.fill(f"{verdict(results)} {worth(results)}", 120)
+    text = "\n".join([sentences, "", "| | value(error) |", "|---|---|", *rows])
     marked = re.sub(
-        r"(<!-- results -->\n).*?(\n<!-- end of results -->)",
-        lambda found: found[1] + text + found[2],
+        r"(<!-- results -->\n).*?(<!-- end of results -->)",
+        lambda found: f"{found[1]}{text}\n{found[2]}",
         README.read_text(encoding="utf-8"),
         flags=re.DOTALL,
     )
