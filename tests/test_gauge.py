@@ -25,8 +25,9 @@ from hpcgauge.gauge.stout import stout
 from hpcgauge.kernels.draws import Draw, Stream, random_momenta
 from hpcgauge.kernels.loop import run
 from tests.support.kernels.differences import directional_error
+from tests.support.kernels.samples import EXTENTS, link_array
 from tests.support.oracle import algebra, gauge, smear
-from tests.support.oracle.algebra import Array, adjoint, random_algebra, random_su, trace
+from tests.support.oracle.algebra import adjoint, random_algebra, trace
 from tests.support.oracle.samples import distance, random_rotation
 from tests.support.ranks import agree
 
@@ -36,15 +37,6 @@ ROUNDING = 1e-13
 DIFFERENCE = 1e-8
 # What breaks a symmetry, or changes anything, must do so by more than this.
 CLEAR_MISS = 1e-3
-EXTENTS = {2: (4, 8), 3: (4, 6, 8), 4: (4, 2, 6, 8)}
-ROUGHNESS = {"smooth": 0.1, "rough": 0.6}
-
-
-def links(kind: str, extent: tuple[int, ...], colors: int) -> Array:
-    """Links near 1, rough ones as in equilibrium, or hot ones."""
-    if kind == "hot":
-        return random_su((len(extent), *reversed(extent)), colors, np.random.default_rng(3))
-    return gauge.rough_links(extent, colors, 3, ROUGHNESS[kind])
 
 
 @pytest.mark.ranks
@@ -52,7 +44,7 @@ def links(kind: str, extent: tuple[int, ...], colors: int) -> Array:
 @pytest.mark.parametrize(("colors", "dimensions"), [(2, 2), (2, 3), (2, 4), (3, 4), (4, 4)])
 def test_against_the_formulas(world: World, colors: int, dimensions: int, kind: str) -> None:
     extent = EXTENTS[dimensions]
-    array = links(kind, extent, colors)
+    array = link_array(kind, extent, colors)
     lattice = Lattice(extent, colors, world)
     U, rotation = Links.from_numpy(lattice, array), random_rotation(array)
     agree(world, abs(plaquette(U) - gauge.plaquette(array)) < ROUNDING, "plaquette")
@@ -72,7 +64,7 @@ def test_against_the_formulas(world: World, colors: int, dimensions: int, kind: 
 def test_gauge_covariance(world: World, colors: int) -> None:
     lattice = Lattice(EXTENTS[4], colors, world)
     U, G, action = (
-        Links.from_numpy(lattice, links("rough", EXTENTS[4], colors)),
+        Links.from_numpy(lattice, link_array("rough", EXTENTS[4], colors)),
         Rotation.hot(lattice),
         PlaquetteAction(3),
     )
@@ -93,7 +85,7 @@ def test_gauge_covariance(world: World, colors: int) -> None:
 def test_gradient_is_the_finite_difference(world: World, colors: int, dimensions: int) -> None:
     lattice, action = Lattice(EXTENTS[dimensions], colors, world), PlaquetteAction(beta=2.7)
     for kind in ("rough", "hot"):
-        U = Links.from_numpy(lattice, links(kind, EXTENTS[dimensions], colors))
+        U = Links.from_numpy(lattice, link_array(kind, EXTENTS[dimensions], colors))
         C = action.evaluate(U).gradient
         error = directional_error(lambda V: action.evaluate(V, gradient=False).value, C, U, 5, 1e-2)
         agree(world, error < DIFFERENCE, f"{kind}: {error:.2g}")
@@ -107,7 +99,10 @@ def test_gradient_is_the_finite_difference(world: World, colors: int, dimensions
 def test_force_conserves_energy(world: World, colors: int) -> None:
     """d/dt (K + S) = 0 for dU/dt = P U, dP/dt = F: -2 Re tr(P F) + Re tr(C^+ P U) = 0."""
     lattice = Lattice(EXTENTS[4], colors, world)
-    U, P = Links.from_numpy(lattice, links("rough", EXTENTS[4], colors)), random_momenta(lattice, Draw(Stream.NOISE, 8))
+    U, P = (
+        Links.from_numpy(lattice, link_array("rough", EXTENTS[4], colors)),
+        random_momenta(lattice, Draw(Stream.NOISE, 8)),
+    )
     C = PlaquetteAction(beta=2.7).evaluate(U).gradient
     F = force(C, U)
     p, f, c, u = (field.to_numpy() for field in (P, F, C, U))
@@ -141,7 +136,7 @@ def test_special_links(world: World, colors: int) -> None:
     agree(world, distance(stout(U, 0.0).to_numpy(), U.to_numpy()) < 1e-15, "stout with rho = 0 changes nothing")
     agree(world, distance(stout(unit, 0.2).to_numpy(), unit.to_numpy()) < 1e-15, "stout leaves unit links")
     agree(world, algebra.group_error(stout(U, 0.2).to_numpy()) < ROUNDING, "stout stays in the group")
-    rough = Links.from_numpy(lattice, links("rough", EXTENTS[4], colors))
+    rough = Links.from_numpy(lattice, link_array("rough", EXTENTS[4], colors))
     agree(world, plaquette(stout(rough, 0.05)) > plaquette(rough) + CLEAR_MISS, "stout smooths")
 
 
@@ -149,7 +144,7 @@ def test_special_links(world: World, colors: int) -> None:
 @pytest.mark.parametrize("colors", [2, 3, 4])
 def test_large_exponentials(world: World, colors: int) -> None:
     """exp stays exact where the argument is large or tiny: stout with rho from 1e-12 to 1 on hot links."""
-    lattice, array = Lattice(EXTENTS[4], colors, world), links("hot", EXTENTS[4], colors)
+    lattice, array = Lattice(EXTENTS[4], colors, world), link_array("hot", EXTENTS[4], colors)
     U = Links.from_numpy(lattice, array)
     for rho in (1e-12, 1e-6, 0.01, 0.3, 1.0):
         error = distance(stout(U, rho).to_numpy(), smear.stout(array, rho))
@@ -160,7 +155,7 @@ def test_large_exponentials(world: World, colors: int) -> None:
 @pytest.mark.ranks
 def test_single_precision(world: World) -> None:
     double = Lattice(EXTENTS[4], 3, world)
-    array = links("rough", EXTENTS[4], 3)
+    array = link_array("rough", EXTENTS[4], 3)
     U = Links.from_numpy(double, array)
     single = U.astype("single")
     agree(world, abs(plaquette(single) - plaquette(U)) < 1e-6, "plaquette")
@@ -184,7 +179,7 @@ def test_bits_do_not_depend_on_the_ranks(world: World, colors: int) -> None:
 def test_projected_gradients_give_the_same_force(world: World) -> None:
     """For SU(2) a matrix field is projected on quaternions, which a force cannot see."""
     lattice, rng = Lattice(EXTENTS[4], 2, world), np.random.default_rng(12)
-    array = links("rough", EXTENTS[4], 2)
+    array = link_array("rough", EXTENTS[4], 2)
     C = rng.standard_normal(array.shape) + 1j * rng.standard_normal(array.shape)
     F = force(MatrixField.from_numpy(lattice, C), Links.from_numpy(lattice, array)).to_numpy()
     agree(world, distance(F, -algebra.TA(C @ adjoint(array)) / 2) < ROUNDING)
