@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,31 @@ def write_together(world: World, path: Path, blocks: Sequence[Block]) -> None:
     """
     from mpi4py import MPI
 
+    file = _together(world, lambda: MPI.File.Open(world.communicator, str(path), MPI.MODE_WRONLY))
     try:
-        file = MPI.File.Open(world.communicator, str(path), MPI.MODE_WRONLY)
-        try:
-            for block in blocks:
-                _write(file, block)
-            file.Sync()
-        finally:
-            file.Close()
+        for block in blocks:
+            _together(world, lambda block=block: _write(file, block))  # type: ignore[misc]
+        _together(world, file.Sync)
+    finally:
+        _together(world, file.Close)
+
+
+def _together(world: World, call: Callable[[], Any]) -> Any:
+    """What a collective call of MPI-IO returns; an OSError on every rank if it failed on any. Collective.
+
+    A call may fail on one rank only; the others must not go on to the next one, where they would wait for ever.
+    """
+    from mpi4py import MPI
+
+    result, failure = None, None
+    try:
+        result = call()
     except MPI.Exception as error:
-        raise OSError(f"MPI-IO: {error}") from error
+        failure = f"MPI-IO: {error}"
+    failures = [text for text in world.allgather(failure) if text is not None]
+    if failures:
+        raise OSError(failures[0])
+    return result
 
 
 def _write(file: Any, block: Block) -> None:
