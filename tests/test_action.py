@@ -63,9 +63,7 @@ def test_gradients_through_networks(world: World, name: str, colors: int, tastes
         lambda V: action.evaluate(V, fields, gradient=False).value, evaluation.gradient, U, 52, EPS
     )
     agree(world, error < DIFFERENCE, f"links: {error:.2g}")
-    check_parameters(
-        world, action, lambda other: other.evaluate(U, fields, gradient=False).value, evaluation.dparameters
-    )
+    check_parameters(world, action, evaluation.dparameters, U, fields)
 
 
 def check_parameters(world: World, action: AbstractAction, dparameters: np.ndarray, U: Field, fields: Any) -> None:
