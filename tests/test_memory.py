@@ -48,6 +48,26 @@ def test_memory_is_counted() -> None:
     assert device.bytes_in_use == other.data.nbytes and device.bytes_peak == both
 
 
+def test_memory_of_fields_that_are_gone_is_used_again() -> None:
+    device = Device("cpu", threads=1)
+    lattice = Lattice((4, 4, 4, 4), 2, device=device)
+    first, second = Field(lattice, LINKS), Field(lattice, LINKS)
+    size, address = first.data.nbytes, second.address
+    assert (device.bytes_in_use, device.bytes_peak, device.bytes_kept) == (2 * size, 2 * size, 0)
+    view = second.data[1:2]
+    del second
+    assert device.bytes_in_use == 2 * size, "a view keeps memory in use"
+    del view
+    assert (device.bytes_in_use, device.bytes_kept) == (size, size)
+    assert Field(lattice, LINKS).address == address
+    # A larger field takes the place of what is kept: both together stay below the peak.
+    larger = Field(lattice, vectors(5))
+    assert larger.data.nbytes > size
+    assert device.bytes_kept == 0 and device.bytes_in_use == device.bytes_peak == size + larger.data.nbytes
+    del first, larger
+    assert device.bytes_in_use == 0 and device.bytes_kept == device.bytes_peak
+
+
 def test_large_fields_lie_on_huge_pages() -> None:
     device = Device("cpu")
     small, large = device.empty((1000,), np.float64), device.empty((HUGE_PAGE // 8 + 5,), np.float64)

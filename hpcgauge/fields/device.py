@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import platform
@@ -21,8 +22,9 @@ class Device:
     """Memory and lanes of the processor that runs the kernels.
 
     `lanes`: doubles in one SIMD register (floats: twice as many). `bytes_in_use`, `bytes_peak`: what fields hold now,
-    and held at most. `threads`: OpenMP threads of a kernel. ValueError for an unknown name, DeviceError when the device
-    cannot be used; there is no fallback.
+    and held at most. `bytes_kept`: memory of fields that are gone, kept for fields to come of the same size, as fresh
+    pages cost more than most kernels; in use and kept together never pass the peak. `threads`: OpenMP threads of a
+    kernel. ValueError for an unknown name, DeviceError when the device cannot be used; there is no fallback.
     """
 
     def __init__(self, name: str = "cpu", threads: int | None = None, local_size: int = 1):
@@ -35,31 +37,52 @@ class Device:
         self.threads = threads or max(1, len(os.sched_getaffinity(0)) // local_size)
         self.bytes_in_use = 0
         self.bytes_peak = 0
+        self.bytes_kept = 0
+        self._kept: dict[int, list[Any]] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> numpy.ndarray:
         """An array that is not initialised, aligned for loads of whole blocks; on huge pages when it is large."""
-        n_bytes = int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize
-        memory = _map_huge_pages(n_bytes) if n_bytes >= HUGE_PAGE else numpy.empty(n_bytes + ALIGNMENT, numpy.uint8)
-        alignment = HUGE_PAGE if n_bytes >= HUGE_PAGE else ALIGNMENT
-        start = -memory.ctypes.data % alignment
-        array = memory[start : start + n_bytes].view(dtype).reshape(shape)
+        n_bytes = math.prod(shape) * numpy.dtype(dtype).itemsize
+        region = self._take(n_bytes) or _new_region(n_bytes)
+        memory = numpy.frombuffer(region, numpy.uint8)
         self.bytes_in_use += n_bytes
         self.bytes_peak = max(self.bytes_peak, self.bytes_in_use)
-        weakref.finalize(memory, self._release, n_bytes)
-        return array
+        self._keep_below(self.bytes_peak - self.bytes_in_use)
+        weakref.finalize(memory, self._release, region, n_bytes)
+        start = -memory.ctypes.data % (HUGE_PAGE if n_bytes >= HUGE_PAGE else ALIGNMENT)
+        return numpy.ndarray(shape, dtype, memory, start)
 
-    def _release(self, n_bytes: int) -> None:
+    def _take(self, n_bytes: int) -> Any:
+        regions = self._kept.get(n_bytes)
+        if not regions:
+            return None
+        self.bytes_kept -= n_bytes
+        return regions.pop()
+
+    def _release(self, region: Any, n_bytes: int) -> None:
         self.bytes_in_use -= n_bytes
+        self.bytes_kept += n_bytes
+        self._kept.setdefault(n_bytes, []).append(region)
+
+    def _keep_below(self, limit: int) -> None:
+        """Gives kept memory back to the system, sizes that were used first at first, until it is at most `limit`."""
+        while self.bytes_kept > limit:
+            n_bytes = next(iter(self._kept))
+            if self._take(n_bytes) is None:
+                del self._kept[n_bytes]
 
 
-def _map_huge_pages(n_bytes: int) -> numpy.ndarray:
+def _new_region(n_bytes: int) -> Any:
+    """Memory with room for an aligned array of `n_bytes`, on huge pages when it is large."""
+    if n_bytes < HUGE_PAGE:
+        return bytearray(n_bytes + ALIGNMENT)
     region = mmap.mmap(-1, n_bytes + HUGE_PAGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         try:
             region.madvise(mmap.MADV_HUGEPAGE)
         except OSError:
             pass  # a kernel built without transparent huge pages: ordinary pages serve as well
-    return numpy.frombuffer(region, numpy.uint8)
+    return region
 
 
 def host_lanes() -> int:
