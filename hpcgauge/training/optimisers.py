@@ -36,7 +36,7 @@ def cosine(update: int, updates: int | None) -> float:
 @final
 @dataclass(frozen=True, eq=False)
 class SGD:
-    """theta <- theta - rate g; `rate` is one number, or one for each parameter; `updates`: it falls to 0 over so many."""
+    """theta <- theta - rate g; `rate` is one number, or one for each parameter; it falls to 0 over `updates`."""
 
     rate: float | Array
     updates: int | None = None
@@ -57,8 +57,7 @@ class SGD:
 @final
 @dataclass(frozen=True, eq=False)
 class Adam:
-    """Adam (arXiv:1412.6980, algorithm 1); `rate` is one number, or one for each parameter; `updates`: the rate falls to
-    0 over so many.
+    """Adam (arXiv:1412.6980, algorithm 1); `rate` is one number, or one for each parameter; it falls to 0 over `updates`.
 
     m <- beta1 m + (1 - beta1) g,  v <- beta2 v + (1 - beta2) g^2,
     theta <- theta - rate m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)
