@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 # A quick run has this part of the trajectories, and errors that are larger accordingly.
 QUICK = 1 / 12
-QUICK_ERRORS = 5.0
+QUICK_ERRORS = 6.0
 LEAST_TRAJECTORIES = 60
 
 
