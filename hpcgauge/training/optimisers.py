@@ -57,7 +57,7 @@ class SGD:
 @final
 @dataclass(frozen=True, eq=False)
 class Adam:
-    """Adam (arXiv:1412.6980, algorithm 1); `rate` is one number, or one for each parameter; it falls to 0 over `updates`.
+    """Adam (arXiv:1412.6980, algorithm 1); `rate`: one number, or one for each parameter; it falls to 0 over `updates`.
 
     m <- beta1 m + (1 - beta1) g,  v <- beta2 v + (1 - beta2) g^2,
     theta <- theta - rate m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)
