@@ -136,21 +136,29 @@ def _sum_merge(kernel: Kernel) -> str:
     )
 
 
+def is_built(kernel: Kernel, target: Target) -> bool:
+    """True if the kernel is in the cache."""
+    return _library(source(kernel, target), kernel.name).exists()
+
+
 def load_library(text: str, name: str) -> ctypes.CDLL:
     """The shared library of a translation unit, compiled at most once on a machine."""
-    compiler = find_compiler()
-    digest = hashlib.sha256()
-    for part in (text, *_included(text), " ".join(FLAGS), _compiler_identity(compiler), _processor()):
-        digest.update(part.encode())
-        digest.update(b"\0")
-    folder = cache_folder()
-    library = folder / f"{name}-{digest.hexdigest()[:32]}.so"
+    library = _library(text, name)
     if not library.exists():
-        with open(folder / f"{library.stem}.lock", "w") as lock:
+        with open(library.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not library.exists():
-                _compile(compiler, text, library)
+                _compile(find_compiler(), text, library)
     return ctypes.CDLL(str(library))
+
+
+def _library(text: str, name: str) -> Path:
+    """Where the library of a translation unit lies in the cache, built or not."""
+    digest = hashlib.sha256()
+    for part in (text, *_included(text), " ".join(FLAGS), _compiler_identity(find_compiler()), _processor()):
+        digest.update(part.encode())
+        digest.update(b"\0")
+    return cache_folder() / f"{name}-{digest.hexdigest()[:32]}.so"
 
 
 def _compile(compiler: str, text: str, library: Path) -> None:

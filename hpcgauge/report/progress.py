@@ -74,7 +74,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Nothing; the text is printed above the display."""
         if self._enabled:
-            self._console.print(Text(text))
+            self._console.print(Text(text), soft_wrap=True)
 
     def close(self) -> None:
         """Nothing; the display stops where it is. May be called twice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.checkpoint import newest_valid
 from hpcgauge.io.folder import RunFolder
+from hpcgauge.kernels.build import Target, is_built
+from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.observables.condensate import TOGETHER
 from hpcgauge.report.page import write_page
 from hpcgauge.report.progress import Progress
@@ -54,6 +57,7 @@ def _is_stopped(configuration: Run, place: RunFolder, lattice: Lattice, console:
     world = lattice.world
     with Progress(world.rank == 0, totals, console) as progress, Stopping(world) as stopping:
         progress.note(_heading(lattice, place.path))
+        compile_kernels(configuration, world, progress.note)
         for name, config in chains.items():
             chain = ChainRun(config, place.path / name, lattice, progress, _label(name))
             shares_start = name.startswith("control/") and configuration.chain.thermalise > 0
@@ -62,6 +66,7 @@ def _is_stopped(configuration: Run, place: RunFolder, lattice: Lattice, console:
             if done < sum(phase_lengths(config).values()):
                 progress.note(f"stopped after trajectory {done}; the same command goes on from there")
                 return True
+        progress.note(f"fields of one rank: {lattice.device.bytes_peak / 2**20:.3g} MiB at most")
     return False
 
 
@@ -97,18 +102,32 @@ def _report(folder: Path) -> dict[str, Any]:
     return results
 
 
-def compile_kernels(configuration: Run, world: World) -> list[str]:
-    """The kernels a configuration may need, named with reach and right-hand sides, compiled by rank 0. Collective."""
+def compile_kernels(configuration: Run, world: World, say: Callable[[str], None] | None = None) -> list[str]:
+    """The kernels a configuration may need, named with reach and right-hand sides, compiled by rank 0. Collective.
+
+    `say` is told how many have to be compiled, if any.
+    """
+    jobs = _kernels(configuration)
+
+    def compile_missing() -> None:
+        missing = [job for job in jobs.values() if not is_built(*job)]
+        if missing and say is not None:
+            say(f"compiling {len(missing)} kernels, once on this machine")
+        compile_all(missing)
+
+    on_root(world, compile_missing)
+    return sorted(jobs)
+
+
+def _kernels(configuration: Run) -> dict[str, tuple[Kernel, Target]]:
     lattice, guide = configuration.lattice, configuration.guide
     networks = [term.network for term in guide.fermion if term.network is not None] if guide is not None else []
     reaches = sorted({network.reach for network in networks if network.reach is not None}) or [1]
     dimensions = len(lattice.extent)
     n_rhs = (1, TOGETHER) if configuration.measure.condensate is not None else (1,)
-    jobs = {
+    return {
         f"{name} ({reach}, {n})": (entry.kernel, entry.target(dimensions, lattice.colors, precision))
         for reach, n in product(reaches, n_rhs)
         for name, entry in all_entries(dimensions, reach, n).items()
         for precision in (lattice.precision if lattice.precision in entry.precisions else "double",)
     }
-    on_root(world, lambda: compile_all(jobs.values()))
-    return sorted(jobs)
