@@ -15,6 +15,7 @@ from hpcgauge.fields.device import host_lanes
 from hpcgauge.fields.field import MATRICES, ROTATION, Kind, reals, vectors
 from hpcgauge.kernels.build import Target, build
 from hpcgauge.kernels.kernel import Kernel
+from hpcgauge.kernels.runtime import runtime
 from hpcgauge.network.cask import VARIANTS, path_kernels
 
 # Where kernels are names of a module.
@@ -98,7 +99,9 @@ def all_entries(dimensions: int, reach: int, n_rhs: int) -> dict[str, Entry]:
 
 
 def compile_all(jobs: Iterable[tuple[Kernel, Target]], workers: int | None = None) -> int:
-    """The number of different kernels, all compiled; `workers` compilers at a time, by default one for each core."""
+    """The number of different kernels, all compiled, with the library that runs them; `workers` compilers at a time, by
+    default one for each core."""
+    runtime()
     distinct = list(dict.fromkeys(jobs))
     with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
         list(pool.map(lambda job: build(*job), distinct))
