@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ NETWORKS = {
     "cask paper": Cask(PARAMETERS, variant="paper"),
     "covnet": CovNet([[0.1], [-0.07]]),
 }
+FIRST = ("cask", 2, 4)
 DRAW = Draw(Stream.PSEUDOFERMION, seed=51)
 
 
@@ -47,10 +49,12 @@ def staggered(tastes: int, mass: float = MASS) -> StaggeredAction:
     return StaggeredAction(mass, tastes, tolerance=1e-13, force_tolerance=1e-13)
 
 
-@pytest.mark.ranks
-@pytest.mark.parametrize("tastes", [4, 8])
-@pytest.mark.parametrize("colors", [2, 3])
-@pytest.mark.parametrize("name", NETWORKS)
+def on_ranks(name: str, colors: int, tastes: int) -> Any:
+    """A parameter; one case runs on several ranks too, and the bits of more are compared there."""
+    return pytest.param(name, colors, tastes, marks=[pytest.mark.ranks] if (name, colors, tastes) == FIRST else [])
+
+
+@pytest.mark.parametrize(("name", "colors", "tastes"), [on_ranks(*case) for case in product(NETWORKS, (2, 3), (4, 8))])
 def test_gradients_through_networks(world: World, name: str, colors: int, tastes: int) -> None:
     """By links and by parameters, each equal to a five-point finite difference."""
     _, U = rough(world, colors)
@@ -76,6 +80,19 @@ def check_parameters(world: World, action: AbstractAction, dparameters: np.ndarr
     numeric = richardson(lambda eps: five_point(at, eps), EPS)
     error = abs(numeric - direction @ dparameters) / np.linalg.norm(dparameters)
     agree(world, error < DIFFERENCE, f"parameters: {error:.2g}")
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bits_do_not_depend_on_the_ranks(world: World, name: str) -> None:
+    results = []
+    for on in (world, None):
+        _, U = rough(on, 2)
+        action = PlaquetteAction(2.7) + 1.1 * Transformed(staggered(4), NETWORKS[name])
+        evaluation = action.evaluate(U, action.refresh(DRAW, U), parameters=True)
+        numbers = evaluation.value, evaluation.steps, evaluation.dweights.tolist(), evaluation.dparameters.tolist()
+        results.append((numbers, evaluation.gradient.to_numpy().tobytes()))
+    agree(world, results[0] == results[1], f"{results[0][0]} {results[1][0]}")
 
 
 @pytest.mark.ranks
