@@ -100,7 +100,6 @@ def test_production_that_grows(world: World, shared_tmp_path: Path, whole: Path)
     agree(world, is_same_state(state_of(shared_tmp_path, LAST), state_of(whole, LAST)))
 
 
-@pytest.mark.ranks
 def test_training_on_recorded_trajectories(world: World, shared_tmp_path: Path) -> None:
     once, twice = shared_tmp_path / "once", shared_tmp_path / "twice"
     run_here(described(*RECORDED), once, world)
@@ -108,7 +107,6 @@ def test_training_on_recorded_trajectories(world: World, shared_tmp_path: Path) 
     agree(world, lines_of(once) == lines_of(twice) and is_same_state(state_of(once, LAST), state_of(twice, LAST)))
 
 
-@pytest.mark.ranks
 def test_controls(world: World, shared_tmp_path: Path) -> None:
     """Chains that are done stay as they are, the one that was stopped goes on, the last one begins."""
     once, twice = shared_tmp_path / "once", shared_tmp_path / "twice"

@@ -117,8 +117,7 @@ def test_controls_differ_as_they_should(everything: Path) -> None:
     assert len({line["dH"] for line in (lines_of(everything)[1], *first.values())}) == 1 + len(CONTROL_NAMES)
 
 
-@pytest.mark.ranks
-@pytest.mark.parametrize("loss", ["action", "force", "trajectory"])
+@pytest.mark.parametrize("loss", ["action", "trajectory", pytest.param("force", marks=pytest.mark.ranks)])
 def test_losses(world: World, shared_tmp_path: Path, loss: str) -> None:
     changes = ("chain.train=2", f"training.loss={loss}", "training.optimiser=sgd", "training.rate=1e-6")
     run_here(described(*SMALL, *changes), shared_tmp_path, world)
@@ -126,8 +125,7 @@ def test_losses(world: World, shared_tmp_path: Path, loss: str) -> None:
     agree(world, len(losses) == 2 and all(value > 0 for value in losses))
 
 
-@pytest.mark.ranks
-@pytest.mark.parametrize("optimiser", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimiser", ["adam", pytest.param("lbfgs", marks=pytest.mark.ranks)])
 def test_training_on_recorded_trajectories(world: World, shared_tmp_path: Path, optimiser: str) -> None:
     """A fit makes the guide better: the change of S - S_eff is smaller than the recorded ones in the mean square."""
     changes = (

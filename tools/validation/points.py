@@ -81,7 +81,7 @@ DYNAMICAL = [
         2,
         2.7,
         Known(plaquette, error, 0.0006),
-        1600,
+        5000,
         150,
         tastes=tastes,
         condensate=Known(condensate, condensate_error, 0.0010),
@@ -103,7 +103,7 @@ QUENCHED_SU2 = [
     )
 ]
 QUENCHED_SU3 = [
-    Point("SU(3) 4^4 beta 5.5", SMALL, 3, 5.5, Known(0.49902, 0.00069, 0.0010), 9000, steps=6, length=1.25),
+    Point("SU(3) 4^4 beta 5.5", SMALL, 3, 5.5, Known(0.49902, 0.00069, 0.0010), 12000, steps=6, length=1.25),
     Point("SU(3) 4^4 beta 6.0", SMALL, 3, 6.0, Known(0.59667, 0.00021, 0.0005), 5000, steps=6, length=1.25),
     Point("SU(3) 8^4 beta 6.0", (8,) * 4, 3, 6.0, Known(0.59402, 0.00020, 0.0003), 700, 150, steps=10, length=1.25),
 ]
@@ -112,7 +112,7 @@ TWO_DIMENSIONS = [
     Point("SU(2) 32^2 beta 2.7", (32, 32), 2, 2.7, Known(0.53297073, 0, 0.0003), 4000, length=1.25),
     Point("SU(2) 32^2 beta 4.0", (32, 32), 2, 4.0, Known(0.65804727, 0, 0.0003), 4000, length=1.0),
     Point("SU(2) 4x4 torus beta 2.7", (4, 4), 2, 2.7, Known(torus(2.7, 16), 0, 0.0015), 10000, length=1.25),
-    Point("SU(2) 4x4 torus beta 8", (4, 4), 2, 8.0, Known(torus(8.0, 16), 0, 0.0006), 10000, length=1.25),
+    Point("SU(2) 4x4 torus beta 8", (4, 4), 2, 8.0, Known(torus(8.0, 16), 0, 0.0006), 20000, length=1.25),
     Point("SU(3) 32^2 beta 6.0", (32, 32), 3, 6.0, Known(0.42253174, 0, 0.0003), 4000, length=1.0),
 ]
 # The strong series ends with 16 u^5 u'; its square over u is of the next order.
