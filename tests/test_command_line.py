@@ -35,7 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What reaches the composition root, which is replaced here."""
     seen: list[Any] = []
 
-    def run(configuration: Any, folder: Path, fresh: bool, console: Any) -> dict[str, Any]:
+    def run(configuration: Any, folder: Path, fresh: bool, console: Any, world: Any) -> dict[str, Any]:
         seen.append((configuration, folder, fresh))
         if seen[0] and isinstance(seen[0], BaseException):
             raise seen[0]
@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     module = types.ModuleType("hpcgauge.run")
     module.run = run  # type: ignore[attr-defined]
-    module.compile_kernels = lambda configuration: ["plaquette"]  # type: ignore[attr-defined]
+    module.compile_kernels = lambda configuration, world: ["plaquette"]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "hpcgauge.run", module)
     return seen
 
