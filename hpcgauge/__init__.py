@@ -66,7 +66,7 @@ PUBLIC = {
     "updates": "kernels.kernel",
     "Offsets": "lattice.offsets",
     "rectangle": "lattice.offsets",
-    "run": "kernels.loop",
+    "run_kernel": "kernels.loop:run",
     "add": "kernels.algebra",
     "scaled": "kernels.algebra",
     "inner": "kernels.algebra",

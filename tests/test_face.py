@@ -190,7 +190,7 @@ def test_own_kernel(world: hg.World, U: hg.Field, shared_tmp_path: Path, monkeyp
     arguments = (hg.writes("a", "real"), hg.reads("U", "matrix", hg.Offsets(((1, 0),))), hg.Numbers("factor"))
     kernel = hg.Kernel("straight.h", (*arguments, hg.Sums(1)))
     a = hg.Field(U.lattice, hg.reals(4))
-    (total,) = hg.run(kernel, a=a, U=U, factor=0.5)
+    (total,) = hg.run_kernel(kernel, a=a, U=U, factor=0.5)
     links = U.to_numpy()
     ahead = numpy.stack([numpy.roll(links[mu], -1, axis=3 - mu) for mu in range(4)])
     expected = 0.5 * numpy.einsum("...ab,...ba->...", links, ahead).real

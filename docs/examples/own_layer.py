@@ -28,14 +28,14 @@ class WeighedStout:
     def apply(self, U):
         X = hg.staple_sum(U)
         Z = hg.zeros_like(X)
-        hg.run(WEIGH, Z=Z, X=X, U=U, parameters=self.parameters)
+        hg.run_kernel(WEIGH, Z=Z, X=X, U=U, parameters=self.parameters)
         return hg.exponential_layer(Z, U, U, 1.0), (U, X, Z)
 
     def pullback(self, tape, dV):
         U, X, Z = tape
         dU, dX = hg.zeros_like(dV), hg.zeros_like(dV)
         dZ, _ = hg.exponential_layer_pullback((Z, U, U, 1.0), dV, dU, dU)
-        slopes = hg.run(WEIGH_PULLBACK, dX=dX, dU=dU, dZ=dZ, X=X, U=U, parameters=self.parameters)
+        slopes = hg.run_kernel(WEIGH_PULLBACK, dX=dX, dU=dU, dZ=dZ, X=X, U=U, parameters=self.parameters)
         hg.staple_pullback(dX, U, dU)
         return dU, numpy.array(slopes)
 
