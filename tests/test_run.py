@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from hpcgauge.kernels.build import Target
 from hpcgauge.report.summary import LABELS
 from hpcgauge.run import compile_kernels, job
 from tests.support.jobs import PLAIN, SMALL, described, lines_of, run_here
-from tests.support.ranks import ROOT, agree
+from tests.support.ranks import ROOT, agree, clean_environment
 
 EVERYTHING = (
     *SMALL,
@@ -245,3 +247,15 @@ def test_all_kernels_of_a_run_can_be_compiled_before(tmp_path: Path, monkeypatch
 def test_shipped_configurations_are_whole(name: str) -> None:
     run = described(config=ROOT / "configs" / f"{name}.yaml")
     assert run.chain.produce >= 400 and (name == "hmc_su2") == (run.guide is None)
+
+
+@pytest.mark.parametrize(
+    ("only", "exit_code", "n_rows"), [("free quarks", 0, 3), ("strong", 0, 2), ("no such point", 1, 0)]
+)
+def test_validation(only: str, exit_code: int, n_rows: int) -> None:
+    """What tools/validate starts, a quick part of it."""
+    command = [sys.executable, str(ROOT / "tools" / "validation"), "--quick", "--json", "--only", only]
+    answer = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=300, check=False)
+    assert answer.returncode == exit_code, answer.stderr
+    rows = json.loads(answer.stdout)["rows"]
+    assert len(rows) == n_rows and all(row["is_good"] for row in rows)

@@ -21,7 +21,7 @@ from rich.table import Table
 from hpcgauge.observables.statistics import in_brackets
 
 FREE = "free quarks"
-WIDTH = 136
+WIDTH = 150
 
 
 def main() -> int:
