@@ -10,7 +10,7 @@ from importlib import import_module
 
 from hpcgauge.fermion.solvers import descend_kernel, next_direction_kernel
 from hpcgauge.fermion.staggered import gradient_kernel, hop_add_kernel, hop_kernel
-from hpcgauge.fermion.vectors import inner_each_kernel, scale_each_kernel
+from hpcgauge.fermion.vectors import inner_each_kernel
 from hpcgauge.fields.device import host_lanes
 from hpcgauge.fields.field import MATRICES, ROTATION, Kind, reals, vectors
 from hpcgauge.kernels.build import Target, build
@@ -70,7 +70,6 @@ def all_kernels(dimensions: int, reach: int, n_rhs: int) -> dict[str, Kernel]:
         hop_add_kernel(dimensions, n_rhs),
         gradient_kernel(dimensions, n_rhs),
         inner_each_kernel(n_rhs),
-        scale_each_kernel(n_rhs),
         descend_kernel(n_rhs),
         next_direction_kernel(n_rhs),
     )

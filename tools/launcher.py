@@ -75,7 +75,7 @@ def settings(kind: str, version: str, arguments: list[str]) -> tuple[list[str], 
     """Options and variables: as root, more ranks than cores, yielding, on one machine through shared memory."""
     n_ranks = count(arguments)
     is_crowded = n_ranks > len(os.sched_getaffinity(0))
-    variables = {"OMP_NUM_THREADS": "1"}
+    variables: dict[str, str] = {}
     if kind == "mpich":
         return [], variables | (MPICH_YIELDING if is_crowded else {})
     for prefix in ("OMPI", "PRTE"):

@@ -6,7 +6,7 @@ import numpy
 
 from hpcgauge.fields.field import Field, vectors
 from hpcgauge.fields.lattice import Lattice
-from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates
+from hpcgauge.kernels.kernel import Kernel, Sums, reads
 from hpcgauge.kernels.loop import run
 
 
@@ -31,16 +31,6 @@ def inner_each(x: Field, y: Field, parity: str = "both") -> tuple[float, ...]:
     return run(inner_each_kernel(x.kind.count), parity, x=x, y=y)
 
 
-def scale_each(x: Field, factors: tuple[float, ...], parity: str = "both") -> None:
-    """Multiplies each right-hand side of x by its factor."""
-    run(scale_each_kernel(x.kind.count), parity, x=x, factor=factors)
-
-
 def inner_each_kernel(n_rhs: int) -> Kernel:
     """The kernel of `inner_each` for a number of right-hand sides."""
     return Kernel("algebra.h", (reads("x", "vector"), reads("y", "vector"), Sums(n_rhs)), "inner_each")
-
-
-def scale_each_kernel(n_rhs: int) -> Kernel:
-    """The kernel of `scale_each` for a number of right-hand sides."""
-    return Kernel("algebra.h", (updates("x", "vector"), Numbers("factor", n_rhs)), "scale_each")

@@ -34,7 +34,7 @@ class Device:
             raise ValueError(f"device = {name!r} is not known; 'cpu' is possible")
         self.name = name
         self.lanes = host_lanes()
-        self.threads = threads or max(1, len(os.sched_getaffinity(0)) // local_size)
+        self.threads = threads or default_threads(local_size)
         self.bytes_in_use = 0
         self.bytes_peak = 0
         self.bytes_kept = 0
@@ -83,6 +83,12 @@ def _new_region(n_bytes: int) -> Any:
         except OSError:
             pass  # a kernel built without transparent huge pages: ordinary pages serve as well
     return region
+
+
+def default_threads(local_size: int) -> int:
+    """$OMP_NUM_THREADS, else the cores that this process may use, over the ranks of the machine."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return max(1, int(chosen) if chosen.isdigit() else len(os.sched_getaffinity(0)) // local_size)
 
 
 def host_lanes() -> int:

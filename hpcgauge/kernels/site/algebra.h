@@ -41,10 +41,4 @@ SITE_FN void descend(const Lattice&, Site s, Vectors<RHS> x, Vectors<RHS> r, Vec
     }
 }
 
-// x <- factor x, for each right-hand side
-template <int RHS>
-SITE_FN void scale_each(const Lattice&, Site s, Vectors<RHS> x, const double* factor) {
-    UNROLL for (int k = 0; k < RHS; ++k) set(x, s, k, number(factor, k) * get(x, s, k));
-}
-
 }  // namespace site

@@ -40,11 +40,6 @@ def each(numbers: Array, vectors: Array) -> Array:
     return numbers.reshape(-1, *[1] * (vectors.ndim - 1)) * vectors
 
 
-def scale_each(x: Array, factor: Array, **_: Any) -> Result:
-    """x <- factor x."""
-    return {"x": each(factor, x)}
-
-
 def next_direction(p: Array, r: Array, beta: Array, **_: Any) -> Result:
     """p <- r + beta p."""
     return {"p": r + each(beta, p)}

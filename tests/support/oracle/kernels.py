@@ -19,7 +19,6 @@ ORACLES: dict[str, Callable[..., Result]] = {
     "inner": algebra.inner_of_matrices,
     "inner on vectors": algebra.inner_of_vectors,
     "inner_each": algebra.inner_each,
-    "scale_each": algebra.scale_each,
     "next_direction": algebra.next_direction,
     "descend": algebra.descend,
     "update_links": links.update_links,
