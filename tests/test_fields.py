@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from hpcgauge.comm.world import World
+from hpcgauge.errors import DeviceError
 from hpcgauge.fermion.vectors import ColorVector
-from hpcgauge.fields.device import ALIGNMENT
+from hpcgauge.fields.device import ALIGNMENT, Device
 from hpcgauge.fields.field import LINKS, MATRICES, ROTATION, Field, Kind, reals, vectors
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, MatrixField, Rotation, reunitarised
+from hpcgauge.lattice.ghosts import Ghosts
 from tests.support.kernels.cases import MIXED_GRIDS, complex_normal
 from tests.support.kernels.samples import EXTENTS
 from tests.support.oracle import algebra
@@ -106,6 +108,33 @@ def test_precision(world: World) -> None:
 def test_wrong_arrays_are_refused_with_the_right_shape(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(Lattice(EXTENTS[4]))
+
+
+@pytest.mark.ranks
+def test_processors_of_two_types_are_refused_on_every_rank(world: World) -> None:
+    device = Device("cpu", threads=1)
+    device.lanes = 4 if world.rank == 0 else 8
+    if world.size == 1:
+        agree(world, Lattice(EXTENTS[4], world=world, device=device).lanes("double") == 4)
+        return
+    others = rf"4 on 1 ranks \(first: 0\), 8 on {world.size - 1} ranks \(first: 1\).*nodes of one type"
+    with pytest.raises(DeviceError, match=others):
+        Lattice(EXTENTS[4], world=world, device=device)
+
+
+def test_more_numbers_than_kernels_reach_are_refused() -> None:
+    lattice = Lattice((16, 16, 16, 16))
+    for precision in ("double", "single"):
+        with pytest.raises(ValueError, match=r"65536 sites .* with 32768 numbers each are 2147483648 .* more ranks"):
+            Field(lattice, reals(2**15), precision)
+
+
+def test_ghosts_count_among_the_numbers_that_kernels_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    lattice = Lattice((4, 4, 4, 4))
+    monkeypatch.setattr("hpcgauge.fields.field.INDEX_LIMIT", 2 * lattice.geometry.n_sites + 1)
+    field, n_sites = Field(lattice, reals(2)), lattice.geometry.n_sites
+    with pytest.raises(ValueError, match=f"{n_sites + 16} sites of one rank, ghosts included"):
+        field.reserve(Ghosts((), np.zeros(0), n_sites, 16, ()))
 
 
 # Layout

@@ -22,6 +22,14 @@ with world.guard():
     {body}
     world.barrier()
 """
+UNGUARDED = """
+import sys
+from hpcgauge.comm.world import World
+World.alone(), World()
+world = World()
+{body}
+world.barrier()
+"""
 
 
 @pytest.mark.ranks
@@ -154,6 +162,33 @@ def test_error_of_all_ranks_is_told_once(tmp_path: Path) -> None:
     job = run_job(2, ["python", program], seconds=30)
     assert job.returncode == 2, job.stderr
     assert job.stderr.count("beta = -1 must be positive") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [("ValueError('beta is gone')", 2), ("KeyboardInterrupt", 130), ("KeyError('a bug')", 1)]
+)
+def test_uncaught_error_of_a_program_ends_the_job(tmp_path: Path, error: str, code: int) -> None:
+    """One rank raises while the other waits for it, without a guard."""
+    program = tmp_path / "job.py"
+    program.write_text(UNGUARDED.format(body=f"if world.rank == 1: raise {error}"))
+    job = run_job(2, ["python", program], seconds=30)
+    name = error.partition("(")[0]
+    assert job.returncode == code, job.stderr
+    assert "Traceback" in job.stderr and job.stderr.count(f"{name} (rank 1 of 2) ends the job") == 1
+    assert "beta is gone" in job.stderr or code != 2
+
+
+def test_program_of_several_ranks_leaves_in_peace(tmp_path: Path) -> None:
+    program = tmp_path / "job.py"
+    program.write_text(UNGUARDED.format(body="sys.exit(0 if sys.excepthook.former is sys.__excepthook__ else 9)"))
+    job = run_job(2, ["python", program], seconds=30)
+    assert job.returncode == 0 and "ends the job" not in job.stderr, job.stderr
+
+
+def test_alone_leaves_the_hook_of_errors() -> None:
+    before = sys.excepthook
+    World.alone()
+    assert sys.excepthook is before
 
 
 def test_guard_alone_exits_with_the_code_of_the_error(capsys: pytest.CaptureFixture[str]) -> None:

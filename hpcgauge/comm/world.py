@@ -7,8 +7,9 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, NoReturn, final
 
 import numpy
@@ -73,7 +74,10 @@ class World:
     """All ranks that an MPI launcher started, or this process alone. Collective."""
 
     def __init__(self, *, alone: bool = False) -> None:
-        """A duplicate of MPI_COMM_WORLD if an MPI launcher started more than this process, else alone. Collective."""
+        """A duplicate of MPI_COMM_WORLD if an MPI launcher started more than this process, else alone. Collective.
+
+        On several ranks an error that nobody catches ends the job from here on: the others would wait for ever.
+        """
         self.communicator: Any = None
         self.rank, self.size = 0, 1
         self.local_rank, self.local_size = 0, 1
@@ -89,6 +93,8 @@ class World:
         node = self.communicator.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = node.Get_rank(), node.Get_size()
         node.Free()
+        if self.size > 1 and not isinstance(sys.excepthook, _JobEnd):
+            sys.excepthook = _JobEnd(self, sys.excepthook)
 
     @classmethod
     def alone(cls) -> World:
@@ -186,3 +192,21 @@ class World:
             where = f" (rank {self.rank} of {self.size})" if self.size > 1 else ""
             print(f"hpcgauge: {type(error).__name__}{where}: {error}", file=sys.stderr, flush=True)
             self.abort(code)
+
+
+@final
+class _JobEnd:
+    """What an uncaught error does on one of several ranks: the former hook, a line with the rank, the end of all."""
+
+    def __init__(self, world: World, former: Callable[..., object]) -> None:
+        self.world, self.former = world, former
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        try:
+            if self.world.rank > 0:
+                time.sleep(SECONDS_BEFORE_REPORT)
+            self.former(kind, error, trace)
+            where = f"rank {self.world.rank} of {self.world.size}"
+            print(f"hpcgauge: {kind.__name__} ({where}) ends the job", file=sys.stderr, flush=True)
+        finally:
+            self.world.abort(exit_code(error))

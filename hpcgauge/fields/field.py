@@ -13,6 +13,8 @@ from hpcgauge.lattice.geometry import ravel
 from hpcgauge.lattice.ghosts import Ghosts
 
 NUMBER = {"double": numpy.float64, "single": numpy.float32}
+# Kernels gather with 32-bit indices.
+INDEX_LIMIT = 2**31
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,13 @@ class Field:
         self._hold(0)
 
     def _hold(self, n_ghosts: int) -> None:
-        lanes = self.lattice.lanes(self.precision)
-        blocks = (self.lattice.geometry.n_sites + n_ghosts) // lanes
+        lanes, n_sites = self.lattice.lanes(self.precision), self.lattice.geometry.n_sites + n_ghosts
+        if n_sites * self.components >= INDEX_LIMIT:
+            raise ValueError(
+                f"{self!r}: {n_sites} sites of one rank, ghosts included, with {self.components} numbers each are "
+                f"{n_sites * self.components} numbers; kernels reach fewer than 2^31 = {INDEX_LIMIT}. Use more ranks."
+            )
+        blocks = n_sites // lanes
         self.data = self.lattice.device.empty((blocks, self.components, lanes), NUMBER[self.precision])
         self.address = self.data.ctypes.data
 

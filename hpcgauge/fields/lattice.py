@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Any, final
 
 from hpcgauge.comm.world import World
+from hpcgauge.errors import DeviceError
 from hpcgauge.fields.device import Device
 from hpcgauge.lattice.geometry import Geometry
 from hpcgauge.lattice.ghosts import BlockTables, Ghosts, block_tables, plan_ghosts
@@ -20,7 +21,8 @@ class Lattice:
     """A periodic lattice of extents (x, y, z, t), 2 to 4 of them, each rank holding an equal part.
 
     `colors`, `precision`: defaults for its fields. `process_grid`: "auto" (least surface, ties cut t first) or the
-    number of parts in each direction. ValueError when the extents or the grid are impossible, with a grid that works.
+    number of parts in each direction. ValueError when the extents or the grid are impossible, with a grid that works;
+    DeviceError when the ranks' processors differ in lanes. Collective.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Lattice:
         self.process_grid = _choose_grid(self.extent, process_grid, self.world.size)
         self.colors, self.precision = colors, precision
         self.device = device if isinstance(device, Device) else Device(device, local_size=self.world.local_size)
+        _check_lanes(self.world, self.device.lanes)
         self.geometry = Geometry(self.extent, self.process_grid, self.world.rank, self.device.lanes)
         self._ghosts: dict[Offsets, Ghosts] = {}
         self._tables: dict[tuple[Offsets, int], BlockTables] = {}
@@ -97,3 +100,16 @@ def _choose_grid(extent: tuple[int, ...], wanted: str | tuple[int, ...], n_ranks
     grid = tuple(int(parts) for parts in wanted)
     check_grid(extent, grid, n_ranks)
     return grid
+
+
+def _check_lanes(world: World, lanes: int) -> None:
+    """Refuses processors whose fields would lie differently in memory: ghosts are sent as they lie. Collective."""
+    if world.size == 1:
+        return
+    found = world.allgather(lanes)
+    if len(set(found)) > 1:
+        counts = ", ".join(f"{n} on {found.count(n)} ranks (first: {found.index(n)})" for n in sorted(set(found)))
+        raise DeviceError(
+            f"the ranks' processors differ in doubles per register: {counts} (8: AVX-512, 4: AVX2, 2: less). "
+            "Start all ranks on nodes of one type."
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
@@ -130,10 +129,9 @@ def _cache() -> Finding:
 
 
 def _card() -> Finding:
-    has_driver = Path("/dev/nvidia0").exists()
-    has_library = importlib.util.find_spec("cupy") is not None
-    words = f"{'a' if has_driver else 'no'} NVIDIA card, CuPy is {'' if has_library else 'not '}installed"
-    return Finding("device", words, True, "install hpcgauge[cuda12]" if has_driver and not has_library else "")
+    has_card = Path("/dev/nvidia0").exists()
+    words = f"cpu; {'an' if has_card else 'no'} NVIDIA card"
+    return Finding("device", words, True, "this version has no CUDA back end: runs use the cpu" if has_card else "")
 
 
 def _told(command: list[str]) -> str | None:
