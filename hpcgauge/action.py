@@ -14,6 +14,7 @@ from hpcgauge.kernels.algebra import add, scaled
 from hpcgauge.kernels.draws import Draw
 
 NO_PARAMETERS = numpy.zeros(0)
+MAX_TERMS = 32
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class Sum(AbstractAction):
                 flat += [(inner, weight * float(w)) for inner, w in zip(term.terms, term.weights, strict=True)]
             else:
                 flat.append((term, float(weight)))
+        if len(flat) > MAX_TERMS:
+            raise ValueError(f"a sum of {len(flat)} terms; at most {MAX_TERMS} are possible")
         self.terms = tuple(term for term, _ in flat)
         self.weights = numpy.array([weight for _, weight in flat])
 
@@ -89,7 +92,9 @@ class Sum(AbstractAction):
         return tuple(term.slot for term in self.terms)
 
     def refresh(self, draw: Draw, U: Field) -> list[Any]:
-        return [term.refresh(draw.of(draw.stream, k), U) for k, term in enumerate(self.terms)]
+        """Fields of each term, drawn for weight 1, from instances of their own also where sums are nested."""
+        first = MAX_TERMS * draw.instance
+        return [term.refresh(draw.of(draw.stream, first + k), U) for k, term in enumerate(self.terms)]
 
     def evaluate(self, U: Field, fields: list[Any], gradient: bool = True, parameters: bool = False) -> Evaluation:
         value, steps, total = 0.0, 0, None

@@ -63,7 +63,7 @@ WRONG = [
     ("guide.fermion.0.network.reach=null", ["guide.fermion.0.network.reach is missing"]),
     ("guide.fermion.0.network.kind=covnet", ["network.reach = 3 means nothing"]),
     ("guide.fermion.0.network.parameters=[[0, 0, 0, 0]]", ["one of start_scale and parameters", "both"]),
-    ("guide.fermion.0.network={kind: covnet, layers: 2, parameters: [[0.1]]}", ["layers = 2 needs 2"]),
+    ("guide.fermion.0.network={kind: covnet, layers: 3, parameters: [[0.1], [0.2]]}", ["layers = 3 needs 3"]),
     ("guide.fermion.0.network={kind: covnet, layers: 1, parameters: [[0, 1]]}", ["covnet needs 1"]),
     ("training=null", ["chain.train = 20 needs the section training"]),
     ("training.optimiser=lbfgs", ["training.optimiser = lbfgs", "recorded"]),
@@ -166,10 +166,11 @@ def test_resume_may_grow_and_move_but_not_change_physics() -> None:
     free.append("solver.max_steps=500")
     assert physics_differences(run, parse(TEXT, [*free, "control.produce=30"])) == []
     assert physics_differences(run, parse(TEXT, ["chain.produce=29", "control.produce=30"])) == ["chain.produce"]
-    changed = parse(TEXT, ["action.fermion.mass=0.2", "guide.fermion.0.mass=0.5", "lattice.precision=single"])
-    keys = ["lattice.precision", "action.fermion.mass", "guide.fermion.0.mass"]
+    changed = parse(TEXT, ["action.fermion.mass=0.2", "guide.fermion.0.mass=0.5", "lattice.colors=3"])
+    keys = ["lattice.colors", "action.fermion.mass", "guide.fermion.0.mass"]
     assert physics_differences(run, changed) == keys
-    assert "control.which" in physics_differences(run, parse(TEXT, ["control=none"]))
+    assert physics_differences(run, parse(TEXT, ["control=none"])) == []
+    assert "control.which" in physics_differences(run, parse(TEXT, ["control.which=[nothing]"]))
 
 
 def test_a_stored_configuration_is_read_without_its_first_links(tmp_path: Path) -> None:

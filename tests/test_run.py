@@ -13,7 +13,7 @@ import pytest
 
 import hpcgauge as hg
 from hpcgauge.comm.world import World
-from hpcgauge.errors import PhysicsError
+from hpcgauge.errors import ConfigError
 from hpcgauge.fields.device import Device
 from hpcgauge.io.checkpoint import numbered
 from hpcgauge.io.network import load_network
@@ -176,8 +176,8 @@ def test_single_precision(world: World, shared_tmp_path: Path) -> None:
     for one, other in both:
         agree(world, one["accepted"] == other["accepted"])
         agree(world, all(abs(one[key] - other[key]) < SINGLE_ROUNDING for key in ("dH", "dH_guide", "plaquette")))
-    with pytest.raises(PhysicsError, match="reached residual"):
-        run_here(described(*SMALL, "lattice.precision=single"), shared_tmp_path / "too exact", world)
+    with pytest.raises(ConfigError, match="out of reach in single precision"):
+        described(*SMALL, "lattice.precision=single", "solver.tolerance=1e-12")
 
 
 @pytest.mark.ranks
@@ -224,7 +224,10 @@ def test_field_memory_is_shared_by_the_ranks(world: World, monkeypatch: pytest.M
     agree(world, world.rank > 0 or max(everywhere) <= limit * peaks["alone"], f"{everywhere} of {peaks.get('alone')}")
 
 
-def test_all_kernels_of_a_run_can_be_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("changes", [(), ("lattice.colors=3", "control=none", *PLAIN, "action.fermion.mass=5.0")])
+def test_all_kernels_of_a_run_can_be_compiled_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[str, ...]
+) -> None:
     """`hpcgauge compile` leaves nothing for the run to compile."""
     compiled: set[Any] = set()
     used: set[Any] = set()
@@ -237,7 +240,7 @@ def test_all_kernels_of_a_run_can_be_compiled_before(tmp_path: Path, monkeypatch
     monkeypatch.setattr(job, "is_built", lambda kernel, target: False)
     monkeypatch.setattr(job, "compile_all", compiled.update)
     monkeypatch.setattr(loop, "build", noted)
-    run = described(*EVERYTHING)
+    run = described(*EVERYTHING, *changes)
     assert compile_kernels(run, World.alone())
     run_here(run, tmp_path, World.alone())
     assert used and used <= compiled, [(kernel.name, target) for kernel, target in used - compiled]

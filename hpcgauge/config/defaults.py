@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+SINGLE_TOLERANCE = 1e-6  # what a solver reaches in single precision
+
 
 def complete(data: dict[str, Any]) -> dict[str, Any]:
     """The raw configuration with derived values written in and lists as tuples. Wrong shapes are left as they are."""
     data = _frozen(data)
     _boundary(data)
     _control(data)
+    _solver(data)
     training = data.get("training")
     if isinstance(training, dict) and "rate" in training and training.get("weight_rate") is None:
         data["training"] = {**training, "weight_rate": _kept(training["rate"], above=0, instead=1.0)}
@@ -49,6 +52,12 @@ def _control(data: dict[str, Any]) -> None:
                     control[key] = _kept(chain.get(key) if isinstance(chain, dict) else 0, above=-1, instead=0)
     if "control" in data:
         data["control"] = control
+
+
+def _solver(data: dict[str, Any]) -> None:
+    lattice, solver = data.get("lattice"), data.get("solver", {})
+    if isinstance(lattice, dict) and lattice.get("precision") == "single" and isinstance(solver, dict):
+        data["solver"] = {"tolerance": SINGLE_TOLERANCE, "force_tolerance": SINGLE_TOLERANCE, **solver}
 
 
 def _kept(value: Any, above: float, instead: float) -> Any:

@@ -17,6 +17,8 @@ def physics_differences(before: Run, after: Run) -> list[str]:
     lengths of production that grew."""
     old, new = dict(_flat(before.model_dump(mode="json"))), dict(_flat(after.model_dump(mode="json")))
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if before.control is None or after.control is None:  # chains of their own, begun or left out
+        keys = [key for key in keys if key.split(".")[0] != "control"]
     return [key for key in keys if not _is_allowed(key, old.get(key), new.get(key))]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from hpcgauge.config.defaults import SINGLE_TOLERANCE
+
 if TYPE_CHECKING:
     from hpcgauge.config.schema import NetworkSection, Run
 
@@ -13,7 +15,7 @@ COLUMNS = {"cask": 4, "covnet": 1}
 
 def check(run: Run) -> None:
     """Nothing. Raises ValueError with the first rule that is broken."""
-    for rule in (_lattice, _fermion, _guide, _integrator, _training, _control, _measure):
+    for rule in (_lattice, _solver, _fermion, _guide, _integrator, _training, _control, _measure):
         for complaint in rule(run):
             raise ValueError(complaint)
 
@@ -26,6 +28,13 @@ def _lattice(run: Run) -> Iterator[str]:
     grid, n = lattice.process_grid, len(lattice.extent)
     if grid != "auto" and len(grid) != n:
         yield f"lattice.process_grid = {list(grid)} has {len(grid)} numbers; the lattice has {n} directions"
+
+
+def _solver(run: Run) -> Iterator[str]:
+    for name in ("tolerance", "force_tolerance"):
+        value = getattr(run.solver, name)
+        if run.lattice.precision == "single" and value < SINGLE_TOLERANCE:
+            yield f"solver.{name} = {value:g} is out of reach in single precision; {SINGLE_TOLERANCE:g} is right"
 
 
 def _fermion(run: Run) -> Iterator[str]:
@@ -57,8 +66,8 @@ def _network(key: str, network: NetworkSection) -> Iterator[str]:
         yield f"{key}: one of start_scale and parameters is needed, found {found}"
     if rows is None:
         return
-    if len(rows) != network.layers:
-        yield f"{key}.parameters has {len(rows)} lists; layers = {network.layers} needs {network.layers}"
+    if len(rows) not in (1, network.layers):
+        yield f"{key}.parameters has {len(rows)} lists; layers = {network.layers} needs {network.layers}, or 1 for all"
     for layer, row in enumerate(rows):
         if len(row) != columns:
             yield f"{key}.parameters.{layer} = {list(row)} has {len(row)} numbers; kind: {kind} needs {columns}"

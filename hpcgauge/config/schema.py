@@ -86,7 +86,8 @@ class NetworkSection(Section):
     )
     parameters: tuple[tuple[Real, ...], ...] | None = Field(
         default=None,
-        description="Start values, one list per layer: `[rho, rho_q, rho_k, rho_v]` (CASK) or `[rho]` (CovNet).",
+        description="Start values, one list per layer or one for all layers: `[rho, rho_q, rho_k, rho_v]` (CASK) or "
+        "`[rho]` (CovNet).",
     )
 
 
@@ -226,6 +227,9 @@ class Run(Section):
 
     lattice: LatticeSection = Field(description="Lattice and machine.")
     start: Text = Field(description="First links: `unit`, `hot`, or the path of a gauge file.")
+    start_reunitarise: bool = Field(
+        default=False, description="Take the nearest links of the group from the file, as single precision files need."
+    )
     action: ActionSection = Field(description="The target.")
     guide: GuideSection | None = Field(default=None, description="The effective action; `null` is plain HMC.")
     integrator: IntegratorSection = Field(description="Molecular dynamics.")

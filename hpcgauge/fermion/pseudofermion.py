@@ -8,7 +8,7 @@ from typing import final
 from hpcgauge.action import AbstractAction, Evaluation, zero_gradient
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fermion.solvers import solve_normal
-from hpcgauge.fermion.staggered import Staggered, check_boundary, gradient_kernel
+from hpcgauge.fermion.staggered import Staggered, check_boundary, default_boundary, gradient_kernel
 from hpcgauge.fermion.vectors import inner_each
 from hpcgauge.fields.field import Field
 from hpcgauge.kernels.draws import Draw, random_vectors
@@ -39,7 +39,8 @@ class StaggeredAction(AbstractAction):
         if boundary is not None:
             check_boundary(tuple(boundary), len(boundary))
         self.mass, self.tastes = float(mass), tastes
-        self.boundary = tuple(boundary) if boundary is not None else None
+        is_usual = boundary is None or tuple(boundary) == default_boundary(len(boundary))
+        self.boundary = None if is_usual or boundary is None else tuple(boundary)
         self.tolerance, self.force_tolerance, self.max_steps = tolerance, force_tolerance, max_steps
 
     @property

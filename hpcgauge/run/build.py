@@ -10,17 +10,18 @@ from hpcgauge.action import AbstractAction, Sum, Transformed
 from hpcgauge.comm.world import World
 from hpcgauge.config import Run
 from hpcgauge.config.schema import GuideFermion, NetworkSection
+from hpcgauge.errors import ConfigError
 from hpcgauge.fermion.pseudofermion import StaggeredAction
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
-from hpcgauge.gauge.links import Links
+from hpcgauge.gauge.links import OFF_GROUP_LIMIT, Links
 from hpcgauge.gauge.plaquette import PlaquetteAction
 from hpcgauge.io.links import read_links
 from hpcgauge.kernels.draws import Draw, Stream, uniform
 from hpcgauge.network.cask import Cask
 from hpcgauge.network.covnet import CovNet
-from hpcgauge.sampler.hmc import HMC, time_scales
+from hpcgauge.sampler.hmc import HMC, drift, time_scales
 from hpcgauge.sampler.integrators import SCHEMES
 from hpcgauge.training.losses import Objective
 from hpcgauge.training.optimisers import SGD, Adam, Optimiser
@@ -42,7 +43,14 @@ def links_of(run: Run, lattice: Lattice) -> Field:
         return Links.unit(lattice)
     if run.start == "hot":
         return Links.hot(lattice, run.chain.seed)
-    return read_links(run.start, lattice=lattice, extent=lattice.extent)
+    U = read_links(run.start, lattice=lattice, extent=lattice.extent, reunitarise=run.start_reunitarise)
+    off, limit = drift(U), OFF_GROUP_LIMIT[lattice.precision]
+    if off > limit:
+        raise ConfigError(
+            f"start = {run.start}: its links are off SU({lattice.colors}) by {off:.2g}, as in single precision files; "
+            f"start_reunitarise: true takes the nearest ones, lattice.precision = {lattice.precision} needs {limit:g}"
+        )
+    return U
 
 
 def target_of(run: Run) -> Sum:
@@ -121,7 +129,8 @@ def _guide_term(run: Run, number: int, term: GuideFermion) -> AbstractAction:
 def _start_values(run: Run, number: int, network: NetworkSection) -> numpy.ndarray:
     """Given values, or normal ones of width `start_scale`, the same on every rank."""
     if network.parameters is not None:
-        return numpy.array(network.parameters)
+        rows = numpy.array(network.parameters)
+        return numpy.tile(rows, (network.layers // len(rows), 1))
     assert network.start_scale is not None
     draw = Draw(Stream.PARAMETERS, run.chain.seed, instance=number)
     columns = 4 if network.kind == "cask" else 1

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, final
 
 from hpcgauge.config import Run
+from hpcgauge.errors import ConfigError
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
-from hpcgauge.io.record import BEGINNING, History
+from hpcgauge.io.record import BEGINNING, History, read_history
 from hpcgauge.observables.condensate import condensate
 from hpcgauge.observables.loops import polyakov_loop, wilson_loop
 from hpcgauge.report.progress import Progress
@@ -54,6 +55,8 @@ class ChainRun:
         now, mark, messages = stored.load_state(self.folder / "checkpoint", self.lattice)
         for message in messages:
             self.progress.note(message)
+        if now is None:
+            self._refuse_lost_checkpoints(messages)
         self.history.truncate_to(mark or BEGINNING)
         if now is None:
             U = build.links_of(self.config, self.lattice) if start is None else start
@@ -61,6 +64,15 @@ class ChainRun:
         else:
             self.progress.note(f"{self.label or 'main'} chain: goes on after trajectory {now.state.trajectory}")
         return self._chain(stopping).run(now)
+
+    def _refuse_lost_checkpoints(self, messages: list[str]) -> None:
+        """Nothing; ConfigError when the history is longer than that of a run that ended before its first checkpoint."""
+        done = on_root(self.lattice.world, lambda: len(read_history(self.folder / "history.jsonl")))
+        if messages or done >= self.config.checkpoint.every:
+            raise ConfigError(
+                f"{self.folder} has {done} trajectories in history.jsonl but no whole checkpoint to go on from; put "
+                "checkpoint/ back, or give another folder (--out DIR)" + "".join(f" ({text})" for text in messages)
+            )
 
     def _chain(self, stopping: Stopping) -> Chain:
         chain, trainable = self.config.chain, self.trainable
@@ -104,7 +116,10 @@ class ChainRun:
             fermion, sources = self.config.action.fermion, section.condensate.sources
             assert fermion is not None
             seed, number = state.seed, state.trajectory
-            found["condensate"] = condensate(state.U, fermion.mass, sources, seed, number, fermion.boundary).value
+            of_links = condensate(
+                state.U, fermion.mass, sources, seed, number, fermion.boundary, self.config.solver.tolerance
+            )
+            found["condensate"] = of_links.value
         if section.loops is not None and since % section.loops.every == 0:
             sides = range(1, section.loops.largest + 1)
             found["wilson_loops"] = {f"{r}x{t}": wilson_loop(state.U, r, t) for r in sides for t in sides}

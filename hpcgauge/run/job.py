@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -13,6 +14,7 @@ from hpcgauge.catalogue import all_entries, compile_all
 from hpcgauge.comm.world import World
 from hpcgauge.config import Run, physics_differences, read, resolved_yaml
 from hpcgauge.errors import ConfigError
+from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.checkpoint import newest_valid
@@ -60,14 +62,20 @@ def _is_stopped(configuration: Run, place: RunFolder, lattice: Lattice, console:
         compile_kernels(configuration, world, progress.note)
         for name, config in chains.items():
             chain = ChainRun(config, place.path / name, lattice, progress, _label(name))
-            shares_start = name.startswith("control/") and configuration.chain.thermalise > 0
-            start = stored.load_links(place.path / "thermalised.h5", lattice) if shares_start else None
+            start = _shared_start(configuration, place, lattice) if name.startswith("control/") else None
             done = chain.run(start, stopping).state.trajectory
             if done < sum(phase_lengths(config).values()):
                 progress.note(f"stopped after trajectory {done}; the same command goes on from there")
                 return True
         progress.note(f"fields of one rank: {lattice.device.bytes_peak / 2**20:.3g} MiB at most")
     return False
+
+
+def _shared_start(configuration: Run, place: RunFolder, lattice: Lattice) -> Field:
+    """The main chain's links after thermalisation. Collective."""
+    if configuration.chain.thermalise:
+        return stored.load_links(place.path / "thermalised.h5", lattice)
+    return build.links_of(configuration, lattice)
 
 
 def _label(name: str) -> str:
@@ -85,15 +93,17 @@ def _heading(lattice: Lattice, folder: Path) -> str:
 
 
 def _agree_with_folder(configuration: Run, place: RunFolder) -> None:
-    """Writes config.yaml; refuses a folder whose configuration has other physics. On rank 0."""
-    if place.configuration.exists():
+    """Writes config.yaml; refuses a folder whose chain has begun with other physics. On rank 0."""
+    if place.configuration.exists() and place.history.exists() and place.history.stat().st_size:
         changed = physics_differences(read(place.configuration), configuration)
         if changed:
             raise ConfigError(
                 f"{place.path} was started with another {', '.join(changed)}; give the old values, or another folder "
                 "(--out DIR)"
             )
-    place.configuration.write_text(resolved_yaml(configuration), encoding="utf-8")
+    beside = place.configuration.with_suffix(".yaml.new")
+    beside.write_text(resolved_yaml(configuration), encoding="utf-8")
+    os.replace(beside, place.configuration)
 
 
 def _report(folder: Path) -> dict[str, Any]:
@@ -124,10 +134,14 @@ def _kernels(configuration: Run) -> dict[str, tuple[Kernel, Target]]:
     networks = [term.network for term in guide.fermion if term.network is not None] if guide is not None else []
     reaches = sorted({network.reach for network in networks if network.reach is not None}) or [1]
     dimensions = len(lattice.extent)
+    unused = set() if configuration.measure.loops is not None else {"shift.h", "loops.h"}
+    if not networks:
+        unused |= {"paths.h", "attention.h", "layer.h"}
     n_rhs = (1, TOGETHER) if configuration.measure.condensate is not None else (1,)
     return {
         f"{name} ({reach}, {n})": (entry.kernel, entry.target(dimensions, lattice.colors, precision))
         for reach, n in product(reaches, n_rhs)
         for name, entry in all_entries(dimensions, reach, n).items()
+        if entry.kernel.header not in unused
         for precision in (lattice.precision if lattice.precision in entry.precisions else "double",)
     }

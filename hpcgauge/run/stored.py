@@ -9,9 +9,8 @@ import numpy
 
 from hpcgauge.config import Run
 from hpcgauge.fields.convert import window
-from hpcgauge.fields.field import Field, vectors
+from hpcgauge.fields.field import LINKS, Field, vectors
 from hpcgauge.fields.lattice import Lattice
-from hpcgauge.gauge.links import Links
 from hpcgauge.io.checkpoint import keep_last, newest_valid, read_checkpoint, write_checkpoint
 from hpcgauge.io.container import Contents, read_container, write_container
 from hpcgauge.io.distributed import Distributed
@@ -63,7 +62,7 @@ def load_state(folder: Path, lattice: Lattice) -> tuple[ChainState | None, Mark 
         return None, None, newest.messages
     contents = read_checkpoint(newest.path, lattice.world, lambda name, shape: _slices(lattice, shape))
     said, numbers = contents.attributes, contents.replicated
-    U = Links.from_local(lattice, contents.arrays["links"].local)
+    U = _links(lattice, contents.arrays["links"].local)
     memory = {name.removeprefix(MEMORY): value for name, value in numbers.items() if name.startswith(MEMORY)}
     learned = Learned(numbers["vector"], memory) if "vector" in numbers else None
     return ChainState(State(U, said["seed"], said["trajectory"]), learned), Mark(*said["history"]), newest.messages
@@ -77,7 +76,12 @@ def save_links(path: Path, U: Field) -> None:
 def load_links(path: Path, lattice: Lattice) -> Field:
     """Links of a file written by `save_links`. Collective."""
     contents = read_container(path, lattice.world, LINKS_FILE, lambda name, shape: _slices(lattice, shape))
-    return Links.from_local(lattice, contents.arrays["links"].local)
+    return _links(lattice, contents.arrays["links"].local)
+
+
+def _links(lattice: Lattice, local: numpy.ndarray) -> Field:
+    """Links as they were written: checksums have vouched for them."""
+    return Field(lattice, LINKS).set_local(local)
 
 
 def record_proposal(folder: Path, proposal: Proposal) -> None:
@@ -97,7 +101,7 @@ def read_proposals(folder: Path, lattice: Lattice, last: int | None) -> list[Pro
 
 def _read_proposal(folder: Path, number: int, lattice: Lattice) -> Proposal:
     contents = read_trajectory(folder, number, lattice.world, lambda name, shape: _slices(lattice, shape))
-    U_0, U_tau = (Links.from_local(lattice, contents.arrays[name].local) for name in ("start", "end"))
+    U_0, U_tau = (_links(lattice, contents.arrays[name].local) for name in ("start", "end"))
     fields: list[Field | None] = [None] * contents.attributes["terms"]
     for name, part in contents.arrays.items():
         if name.startswith(FIELD):

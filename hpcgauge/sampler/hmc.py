@@ -74,6 +74,9 @@ class HMC:
             raise ValueError(f"length = {length} must be above 0")
         self.target = as_sum(target)
         self.guide = self.target if guide is None else as_sum(guide)
+        for term, weight in zip(self.target.terms, self.target.weights, strict=True):
+            if term.slot is not None and weight != 1:
+                raise ValueError(f"{term!r} has weight {weight:g} in the target; its fields are drawn for 1")
         self.slots = match_slots(self.guide, self.target)
         everything = tuple(range(len(self.guide.terms)))
         self.levels = (Level(scheme, steps, everything),) if steps is not None else tuple(levels or ())
@@ -124,9 +127,9 @@ class HMC:
 
     def decide(self, state: State, proposal: Proposal) -> tuple[State, Record]:
         """The next state, by Metropolis, and a record. Collective."""
-        # dH is an exact sum and the random number depends on nothing but its key: every rank decides alike.
         chance = uniform(Draw(Stream.METROPOLIS, state.seed, state.trajectory))
-        accepted = proposal.dH <= 0 or chance < math.exp(-proposal.dH)
+        # Decided once: the ranks' exp might differ in a bit.
+        accepted = state.U.lattice.world.broadcast(proposal.dH <= 0 or chance < math.exp(-proposal.dH))
         U = proposal.U_tau if accepted else state.U
         done = state.trajectory + 1
         if done % REUNITARISE_EVERY == 0:

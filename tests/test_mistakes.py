@@ -1,0 +1,80 @@
+"""What a user does wrong, or thinks better of: one sentence each, nothing lost, nothing wrong computed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy
+import pytest
+
+import hpcgauge as hg
+from hpcgauge.comm.world import World
+from hpcgauge.errors import ConfigError
+from hpcgauge.fields.device import Device
+from tests.support.jobs import PLAIN, SMALL, described, lines_of, run_here
+
+START = ("lattice.colors=3", "lattice.extent=[4, 4, 4, 8]")
+
+
+@pytest.fixture
+def lattice() -> hg.Lattice:
+    return hg.Lattice((2, 2, 2, 4), colors=2, device=Device("cpu", threads=1))
+
+
+def test_a_weighted_target_is_refused() -> None:
+    """phi is drawn for weight 1: with another weight the chain would have another distribution."""
+    target = hg.PlaquetteAction(beta=2.0) + 1.5 * hg.StaggeredAction(mass=0.5, tastes=4)
+    with pytest.raises(ValueError, match=r"has weight 1\.5 in the target"):
+        hg.HMC(target, steps=2)
+    hg.HMC(hg.PlaquetteAction(beta=2.0) + hg.StaggeredAction(mass=0.5, tastes=4), target, steps=2)
+
+
+def test_fields_of_nested_sums_are_independent(lattice: hg.Lattice) -> None:
+    inner = hg.PlaquetteAction(beta=1.0) + hg.StaggeredAction(mass=0.5, tastes=4)
+    outer = inner + hg.Transformed(inner, hg.CovNet([[0.0]]))
+    U = hg.Links.hot(lattice, seed=1)
+    _, first, (_, second) = outer.refresh(hg.Draw(hg.Stream.PSEUDOFERMION, seed=1), U)
+    assert abs(first.to_numpy() - second.to_numpy()).max() > 0.1
+
+
+def test_the_usual_boundary_is_the_default() -> None:
+    spelled = hg.StaggeredAction(mass=0.5, tastes=4, boundary=(1, 1, 1, -1))
+    assert spelled.slot == hg.StaggeredAction(mass=0.5, tastes=4).slot
+    assert spelled.slot != hg.StaggeredAction(mass=0.5, tastes=4, boundary=(1, 1, 1, 1)).slot
+
+
+def test_a_history_without_its_checkpoints_is_kept(tmp_path: Path) -> None:
+    run_here(described(*SMALL, *PLAIN), tmp_path, World.alone())
+    before = (tmp_path / "history.jsonl").read_bytes()
+    shutil.rmtree(tmp_path / "checkpoint")
+    with pytest.raises(ConfigError, match=r"3 trajectories in history\.jsonl but no whole checkpoint"):
+        run_here(described(*SMALL, *PLAIN), tmp_path, World.alone())
+    assert (tmp_path / "history.jsonl").read_bytes() == before
+
+
+def test_a_start_that_failed_leaves_the_folder_free(tmp_path: Path, configurations: Path) -> None:
+    """Links of single precision are refused in one sentence; the key that it names is the remedy, same folder."""
+    start = f"start={configurations / 'milc.l4448'}"
+    with pytest.raises(ConfigError, match="start_reunitarise: true takes the nearest ones"):
+        run_here(described(*SMALL, *PLAIN, *START, start), tmp_path, World.alone())
+    run_here(described(*SMALL, *PLAIN, *START, start, "start_reunitarise=true"), tmp_path, World.alone())
+    assert len(lines_of(tmp_path)) == 3
+
+
+def test_controls_may_be_left_out_and_begun_later(tmp_path: Path) -> None:
+    control = "control={which: [nothing], train: 0, produce: 2}"
+    run_here(described(*SMALL, control), tmp_path, World.alone())
+    before = lines_of(tmp_path)
+    run_here(described(*SMALL), tmp_path, World.alone())
+    run_here(described(*SMALL, control), tmp_path, World.alone())
+    assert lines_of(tmp_path) == before and len(lines_of(tmp_path / "control" / "nothing")) == 2
+
+
+def test_one_row_of_start_values_serves_all_layers() -> None:
+    from hpcgauge.run.build import guide_of
+
+    network = "guide.fermion.0.network={kind: cask, layers: 3, reach: 1, parameters: [[0, 0.1, 0.2, 0.3]]}"
+    guide = guide_of(described(*SMALL, network))
+    assert guide is not None
+    numpy.testing.assert_array_equal(guide.parameters, [0, 0.1, 0.2, 0.3] * 3)
