@@ -90,8 +90,8 @@ def all_entries(dimensions: int, reach: int, n_rhs: int) -> dict[str, Entry]:
         singles = SINGLE_MATRICES.get(kernel.name, ())
         kinds = [ROTATION if field.name in singles else usual[field.element] for field in kernel.fields]
         found[name] = Entry(kernel, tuple(kinds))
-        if kernel.name == "random_group":
-            found[f"{name} on {ROTATION.name}"] = Entry(kernel, (ROTATION,))
+        if kernel.name in ("random_group", "shifted"):
+            found[f"{name} on {ROTATION.name}"] = Entry(kernel, (ROTATION,) * len(kinds))
         if any(field.element == "any" for field in kernel.fields):
             found[f"{name} on vectors"] = Entry(kernel, (vectors(n_rhs),) * len(kinds))
     return found

@@ -34,6 +34,7 @@ ORACLES: dict[str, Callable[..., Result]] = {
     "line_trace": links.line_trace,
     "rectangle_trace": links.rectangle_trace,
     "shifted": links.shifted_matrices,
+    "shifted on rotation": links.shifted_matrices,
     "shifted on vectors": links.shifted_vectors,
     "random_group": draws.random_group,
     "random_group on rotation": draws.random_group,
