@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import final
 
@@ -66,9 +67,11 @@ class StaggeredAction(AbstractAction):
         tolerance = self.force_tolerance if gradient else self.tolerance
         solution = solve_normal(D, fields, tolerance, self.max_steps, self.parity)
         if not solution.converged:
+            is_number = math.isfinite(solution.residual)
+            remedy = "raise solver.max_steps" if is_number else "the links or phi are no numbers"
             raise PhysicsError(
                 f"the solver of {self!r} reached residual {solution.residual:.3g} in {solution.steps} steps, "
-                f"not {tolerance:g}; raise solver.max_steps, or the links or the mass are out of range"
+                f"not {tolerance:g}; {remedy}"
             )
         X = solution.value
         (value,) = inner_each(fields, X, self.parity)
