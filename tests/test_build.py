@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +17,46 @@ from hpcgauge.errors import DeviceError
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, MatrixField
 from hpcgauge.kernels import build
+from hpcgauge.kernels.algebra import COMBINE
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, writes
-from hpcgauge.kernels.loop import run
+from hpcgauge.kernels.loop import Launch, run
 from hpcgauge.lattice.offsets import FORWARD
 from tests.support.ranks import agree
 
 EXTENT = (4, 4, 6, 8)
 PLANE = Lattice((4, 4), 2)
+TARGET = build.Target(2, 2, "double", PLANE.device.lanes, (2,))
+TRIPLE = """
+#include "links.h"
+namespace site { SITE_FN void triple(const Lattice&, Site x, Matrices<2> U) {
+    EACH_DIRECTION set(U, x, mu, broadcast(FACTOR) * get(U, x, mu));
+} }
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder of kernels, and nothing remembered of compilers and kernels before and after."""
+    monkeypatch.setenv("HPCGAUGE_CACHE", str(tmp_path / "cache"))
+    forget()
+    yield tmp_path / "cache"
+    forget()
+
+
+def forget() -> None:
+    build.build.cache_clear()
+    build.find_compiler.cache_clear()
+
+
+def triple(header: Path, factor: int) -> Kernel:
+    header.write_text(TRIPLE.replace("FACTOR", str(factor)))
+    return Kernel(str(header), (updates("U", "matrix"),))
+
+
+def script(path: Path, body: str) -> str:
+    path.write_text(body)
+    path.chmod(0o755)
+    return str(path)
 
 
 USER_HEADER = """
@@ -50,36 +88,135 @@ def test_a_users_kernel(world: World, shared_tmp_path: Path) -> None:
     agree(world, count == lattice.volume and np.array_equal(out.to_numpy(), expected), f"{count}")
 
 
-def test_a_kernel_that_does_not_compile_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HPCGAUGE_CACHE", str(tmp_path / "cache"))
+def test_a_kernel_that_does_not_compile_says_where(tmp_path: Path, cache: Path) -> None:
     header = tmp_path / "broken.h"
     header.write_text(USER_HEADER.replace("mine", "broken").replace("get(U", "got(U"))
     kernel = Kernel(str(header), (writes("out", "matrix"), reads("U", "matrix", FORWARD), Numbers("factor"), Sums(1)))
     U = Links.unit(PLANE)
     with pytest.raises(ValueError, match=r"kernel broken does not compile .*got"):
         run(kernel, out=U.copy(), U=U, factor=1.0)
-    assert not list((tmp_path / "cache").glob("*.so")) and not list((tmp_path / "cache").glob("*.part"))
+    assert not list(cache.glob("*.so")) and not list(cache.glob("*.part"))
 
 
-def test_a_kernel_is_compiled_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HPCGAUGE_CACHE", str(tmp_path / "cache"))
-    compiled: list[str] = []
+@pytest.fixture
+def compiled(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the libraries that are compiled, as they are."""
+    names: list[str] = []
     original = build._compile
-    monkeypatch.setattr(build, "_compile", lambda *a: (compiled.append(a[2].name), original(*a)))
-    header = tmp_path / "triple.h"
-    target = build.Target(2, 2, "double", PLANE.device.lanes, (2,))
+
+    def noted(compiler: str, text: str, library: Path, problem: type[Exception]) -> None:
+        names.append(library.name)
+        original(compiler, text, library, problem)
+
+    monkeypatch.setattr(build, "_compile", noted)
+    return names
+
+
+def test_a_kernel_is_compiled_once_and_again_when_it_changes(tmp_path: Path, compiled: list[str]) -> None:
     for factor in (3, 4, 3):
-        header.write_text(
-            '#include "links.h"\nnamespace site { SITE_FN void triple(const Lattice&, Site x, Matrices<2> U) {'
-            f" EACH_DIRECTION set(U, x, mu, broadcast({factor}) * get(U, x, mu)); }} }}\n"
-        )
-        build.build.cache_clear()
-        kernel = Kernel(str(header), (updates("U", "matrix"),))
-        build.build(kernel, target)
+        kernel = triple(tmp_path / "triple.h", factor)
+        forget()
         U = Links.unit(Lattice((4, 4), 2))
         run(kernel, U=U)
         assert U.to_numpy()[0, 0, 0, 0, 0] == factor
     assert sum(name.startswith("triple") for name in compiled) == 2
+
+
+def test_a_header_beside_a_users_header_counts(tmp_path: Path, compiled: list[str]) -> None:
+    """triple.h includes parts/outer.h, which includes parts/inner.h by its name alone."""
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "outer.h").write_text('#pragma once\n#include "inner.h"\n#include "outer.h"\n')
+    header = tmp_path / "triple.h"
+    header.write_text('#include "parts/outer.h"\n' + TRIPLE)
+    kernel = Kernel(str(header), (updates("U", "matrix"),))
+    for factor in (3, 4, 3):
+        (parts / "inner.h").write_text(f"#define FACTOR {factor}\n")
+        forget()
+        U = Links.unit(Lattice((4, 4), 2))
+        run(kernel, U=U)
+        assert U.to_numpy()[0, 0, 0, 0, 0] == factor
+    assert sum(name.startswith("triple") for name in compiled) == 2
+
+
+def test_what_is_in_the_cache_needs_no_compiler(
+    tmp_path: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = triple(tmp_path / "triple.h", 3)
+    assert not build.is_built(kernel, TARGET)
+    build.build(kernel, TARGET)
+    assert build.is_built(kernel, TARGET) and len(compiled) == 1
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    forget()
+    assert build.is_built(kernel, TARGET)
+    U = Links.unit(Lattice((4, 4), 2))
+    run(kernel, U=U)
+    assert U.to_numpy()[0, 0, 0, 0, 0] == 3 and len([name for name in compiled if name.startswith("triple")]) == 1
+    other = triple(tmp_path / "triple.h", 4)
+    forget()
+    assert not build.is_built(other, TARGET)
+    with pytest.raises(DeviceError, match=r"no C\+\+ compiler was found"):
+        build.build(other, TARGET)
+
+
+def test_another_compiler_compiles_again(tmp_path: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = triple(tmp_path / "triple.h", 3)
+    build.build(kernel, TARGET)
+    other = script(tmp_path / "other", f'#!/bin/sh\nexec {build.find_compiler()} "$@"\n')
+    monkeypatch.setenv("CXX", other)
+    forget()
+    assert not build.is_built(kernel, TARGET)
+    build.build(kernel, TARGET)
+    first, second = (name.rsplit("-", 1) for name in compiled)
+    assert first[0] == second[0] and first[1] != second[1]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("#!/bin/sh\necho 'error: No space left on device' >&2\nexit 1\n", "No space left"),
+        ("#!/bin/sh\nexit 3\n", "ended with 3"),
+        ("#!/nowhere/sh\n", "CXX"),
+    ],
+    ids=["disk full", "silent", "does not start"],
+)
+def test_a_package_kernel_fails_by_the_machine(
+    body: str, said: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", script(tmp_path / "broken", body))
+    forget()
+    target = build.Target(2, 2, "double", PLANE.device.lanes, (2, 2, 2))
+    with pytest.raises(DeviceError, match=rf"kernel combine .*{said}"):
+        build.build(COMBINE, target)
+    assert not list(cache.glob("*.so")) and not list(cache.glob("*.part"))
+
+
+def test_a_cache_without_locks(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(DeviceError, match=r"No locks available.*HPCGAUGE_CACHE"):
+        build.build(triple(tmp_path / "triple.h", 3), TARGET)
+
+
+def test_two_machines_do_not_share_an_unfinished_library(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = tmp_path / "said"
+    monkeypatch.setenv("CXX", script(tmp_path / "broken", f'#!/bin/sh\necho "$@" > {said}\nexit 1\n'))
+    forget()
+    with pytest.raises(ValueError, match="kernel triple does not compile"):
+        build.build(triple(tmp_path / "triple.h", 3), TARGET)
+    assert said.read_text().strip().endswith(f".{os.uname().nodename}.{os.getpid()}.part")
+
+
+def test_an_unknown_parity_is_refused_before_anything_is_compiled(tmp_path: Path, compiled: list[str]) -> None:
+    kernel = triple(tmp_path / "triple.h", 3)
+    with pytest.raises(ValueError, match="kernel triple: parity = 'evn' is none of 'even', 'odd', 'both'"):
+        Launch(kernel, "evn", U=Links.unit(PLANE))
+    assert not [name for name in compiled if name.startswith("triple")]
 
 
 def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

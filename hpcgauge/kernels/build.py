@@ -1,11 +1,13 @@
 """From a Kernel to a function: the printed translation unit, the compiler, the cache.
 
-A library is cached by its content: source, headers, flags, compiler and processor. One process compiles a key while
-others wait for it, so many may start at once.
+A library is cached by its content: source, headers, flags and processor, and by its compiler. Where there is no
+compiler, the library of any compiler is taken. One process compiles a key while others wait for it, so many may start
+at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -14,6 +16,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ FLAGS = (
 ).split()
 # A thread that has less to do than this costs more than it saves, and very much more on a busy machine.
 MIN_BLOCKS = 32
-INCLUDE = re.compile(r'#include "(.+?)"')
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"(.+?)"', re.MULTILINE)
 VIEW = {"matrix": "Matrices", "vector": "Vectors", "real": "Reals", "any": "Reals"}
 
 
@@ -46,10 +49,11 @@ class Target:
 def build(kernel: Kernel, target: Target) -> Any:
     """The compiled launch function of a kernel, (const Call*, long part), from the cache if it is there.
 
-    Every rank may call it at once. DeviceError when there is no compiler, ValueError when a user's header does not
-    compile.
+    Every rank may call it at once. DeviceError when it is not in the cache and there is no compiler or a broken one,
+    ValueError when a user's header does not compile.
     """
-    return load_library(source(kernel, target), kernel.name).launch
+    problem = DeviceError if kernel.path.parent == SITE_FOLDER else ValueError
+    return load_library(source(kernel, target), kernel.name, problem).launch
 
 
 def source(kernel: Kernel, target: Target) -> str:
@@ -141,37 +145,75 @@ def is_built(kernel: Kernel, target: Target) -> bool:
     return _library(source(kernel, target), kernel.name).exists()
 
 
-def load_library(text: str, name: str) -> ctypes.CDLL:
-    """The shared library of a translation unit, compiled at most once on a machine."""
+def load_library(text: str, name: str, problem: type[Exception] = DeviceError) -> ctypes.CDLL:
+    """The shared library of a translation unit, compiled at most once on a machine.
+
+    `problem`: what is raised when the text does not compile.
+    """
     library = _library(text, name)
     if not library.exists():
-        with open(library.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        compiler = find_compiler()
+        with _locked(library):
             if not library.exists():
-                _compile(find_compiler(), text, library)
+                _compile(compiler, text, library, problem)
     return ctypes.CDLL(str(library))
 
 
 def _library(text: str, name: str) -> Path:
     """Where the library of a translation unit lies in the cache, built or not."""
+    folder = cache_folder()
+    stem = f"{name}-{_digest((text, *_included(text), ' '.join(FLAGS), _processor()))[:32]}"
+    try:
+        compiler = _digest((_compiler_identity(find_compiler()),))[:8]
+    except DeviceError:
+        return min(folder.glob(f"{stem}-*.so"), default=folder / f"{stem}-none.so")
+    return folder / f"{stem}-{compiler}.so"
+
+
+def _digest(parts: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for part in (text, *_included(text), " ".join(FLAGS), _compiler_identity(find_compiler()), _processor()):
+    for part in parts:
         digest.update(part.encode())
         digest.update(b"\0")
-    return cache_folder() / f"{name}-{digest.hexdigest()[:32]}.so"
+    return digest.hexdigest()
 
 
-def _compile(compiler: str, text: str, library: Path) -> None:
+@contextlib.contextmanager
+def _locked(library: Path) -> Iterator[None]:
+    """Only one process at a time is inside, for one library."""
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = stack.enter_context(open(library.with_suffix(".lock"), "w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise DeviceError(
+                f"the kernel cache {library.parent} cannot be locked ({error.strerror}); set HPCGAUGE_CACHE to a "
+                "folder that can be written, of a file system with locks"
+            ) from None
+        yield
+
+
+def _compile(compiler: str, text: str, library: Path, problem: type[Exception]) -> None:
+    # Processes of several machines may share the folder.
+    part = library.with_suffix(f".{os.uname().nodename}.{os.getpid()}.part")
     unit = library.with_suffix(".cpp")
-    unit.write_text(text)
-    part = library.with_suffix(f".{os.getpid()}.part")
+    name = library.stem.split("-")[0]
     command = [compiler, *FLAGS, f"-I{SITE_FOLDER}", str(unit), "-o", str(part)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
+    try:
+        unit.write_text(text)
+        result = subprocess.run(command, capture_output=True, text=True)
+        if not result.returncode:
+            os.replace(part, library)
+    except OSError as error:
+        raise DeviceError(
+            f"kernel {name} cannot be compiled: {error}; CXX names another compiler, HPCGAUGE_CACHE another folder"
+        ) from None
+    finally:
         part.unlink(missing_ok=True)
-        errors = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines()
-        raise ValueError(f"kernel {library.stem.split('-')[0]} does not compile ({unit}): {' | '.join(errors[:3])}")
-    os.replace(part, library)
+    if result.returncode:
+        lines = result.stderr.splitlines() or [f"{compiler} ended with {result.returncode}"]
+        errors = [line for line in lines if "error" in line] or lines
+        raise problem(f"kernel {name} does not compile ({unit}): {' | '.join(errors[:3])}")
 
 
 def cache_folder() -> Path:
@@ -211,13 +253,18 @@ def _processor() -> str:
 
 
 def _included(text: str) -> list[str]:
-    """The contents of every header that a text includes, directly or not, each once."""
-    found: dict[str, str] = {}
-    waiting = INCLUDE.findall(text)
-    while waiting:
-        name = waiting.pop()
-        path = SITE_FOLDER / name
-        if name not in found and path.exists():
-            found[name] = path.read_text()
-            waiting += INCLUDE.findall(found[name])
-    return [found[name] for name in sorted(found)]
+    """The contents of every header that a text includes, directly or not, each once, in the order of inclusion.
+
+    A header is looked for beside the one that includes it, then in kernels/site.
+    """
+    found: dict[Path, str] = {}
+
+    def follow(text: str, folder: Path) -> None:
+        for name in INCLUDE.findall(text):
+            path = next((path for path in (folder / name, SITE_FOLDER / name) if path.is_file()), None)
+            if path is not None and path.resolve() not in found:
+                found[path.resolve()] = path.read_text()
+                follow(found[path.resolve()], path.parent)
+
+    follow(text, SITE_FOLDER)
+    return list(found.values())

@@ -25,7 +25,7 @@ def run(kernel: Kernel, parity: str = "both", **arguments: Any) -> tuple[float, 
 
     Fields are given by name, numbers as a float or a sequence. Ghosts move only where a field changed since they last
     did, while the interior is worked on. ValueError when an argument is missing, unknown or of another lattice, colors,
-    precision or element. Collective.
+    precision or element, or the parity is unknown. Collective.
     """
     return Launch(kernel, parity, **arguments)()
 
@@ -113,6 +113,8 @@ class _Plan:
 
     def __init__(self, kernel: Kernel, parity: str, fields: Sequence[Field]):
         self.kernel = kernel
+        if parity not in PARITY:
+            raise ValueError(f"kernel {kernel.name}: parity = {parity!r} is none of 'even', 'odd', 'both'")
         _check_kinds(kernel, fields)
         first = fields[0]
         lattice, precision = first.lattice, first.precision
