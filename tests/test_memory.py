@@ -95,12 +95,15 @@ def memory_flags(address: int) -> list[str]:
     return []
 
 
-def test_devices_that_are_not_there() -> None:
+def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match="cuda"):
         Device("cuda")
     with pytest.raises(ValueError, match="'cpu' is possible"):
         Device("tpu")
     assert Device("cpu", threads=3).threads == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert Device("cpu").threads == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
     assert Device("cpu").threads == len(os.sched_getaffinity(0)) >= Device("cpu", local_size=2).threads >= 1
 
 
