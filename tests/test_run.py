@@ -262,3 +262,14 @@ def test_validation(only: str, exit_code: int, n_rows: int) -> None:
     assert answer.returncode == exit_code, answer.stderr
     rows = json.loads(answer.stdout)["rows"]
     assert len(rows) == n_rows and all(row["is_good"] for row in rows)
+
+
+def test_other_networks_are_chains_of_their_own(tmp_path: Path) -> None:
+    """Each with its acceptance in the summary and its curves in the report; one wrong is refused by its name."""
+    networks = "networks: {deep: {kind: covnet, layers: 2, start_scale: 0.01}}"
+    control = f"control={{which: [nothing], {networks}, train: 2, produce: 2}}"
+    results = run_here(described(*SMALL, "chain.train=2", control), tmp_path, World.alone()).results
+    assert results["acceptance_deep"] is not None and len(lines_of(tmp_path / "control" / "deep")) == 4
+    assert "by network" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"control\.networks\.stout has the name of a control"):
+        described(*SMALL, "control={which: [nothing], networks: {stout: {kind: covnet, layers: 1, start_scale: 0}}}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from hpcgauge.config.defaults import SINGLE_TOLERANCE
 if TYPE_CHECKING:
     from hpcgauge.config.schema import NetworkSection, Run
 
+CONTROL_NAMES = ("nothing", "weight", "stout", "network_alone")
 COLUMNS = {"cask": 4, "covnet": 1}
 
 
@@ -107,6 +109,12 @@ def _control(run: Run) -> Iterator[str]:
     names = list(control.which)
     if len(set(names)) != len(names):
         yield f"control.which = {names} names a control twice"
+    for name, network in control.networks.items():
+        if not re.fullmatch("[a-z][a-z0-9_]*", name):
+            yield f"control.networks.{name}: a name of small letters, digits and _ is right"
+        if name in CONTROL_NAMES:
+            yield f"control.networks.{name} has the name of a control; another name is needed"
+        yield from _network(f"control.networks.{name}", network)
     if guide is None or not guide.fermion:
         yield f"control.which = {names} needs a guide with a fermion term; without one set control = none"
     elif "network_alone" in names and all(term.network is None for term in guide.fermion):

@@ -189,6 +189,11 @@ class ControlSection(Section):
         description="`nothing`: no network, weight 1. `weight`: one trained weight. `stout`: one trained rho, "
         "weight 1. `network_alone`: the network with weight 1."
     )
+    networks: dict[Text, NetworkSection] = Field(
+        default_factory=dict,
+        description="Other networks in place of that of the guide's first fermion term, each a chain of its own: "
+        "`name: {kind: ..., layers: ...}`.",
+    )
     train: Count = Field(description="Training trajectories of each. When left out: `chain.train`.")
     produce: Count = Field(description="Production trajectories of each. When left out: `chain.produce`.")
     reference: ReferenceSection | None = Field(default=None, description="Plain HMC beside them; `null`: none.")

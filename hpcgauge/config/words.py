@@ -57,6 +57,8 @@ def walk(model: type[BaseModel], location: Key) -> tuple[Key, Any, tuple[Any, ..
             annotation, limits = field.annotation, tuple(field.metadata)
         elif isinstance(part, int) and entry(annotation) is not None:
             annotation, limits = entry(annotation), ()
+        elif get_origin(annotation) is dict:
+            annotation, limits = get_args(annotation)[1], ()
         else:
             continue
         key += (part,)
@@ -72,6 +74,8 @@ def in_words(annotation: Any, limits: tuple[Any, ...] = ()) -> str:
         return _either([str(value) for value in arguments])
     if origin in (Union, UnionType):
         return _either(["null" if member is NoneType else in_words(member, limits) for member in arguments])
+    if origin is dict:
+        return "sections by name"
     if origin is tuple:
         return f"a list{_length(limits)} ({in_words(arguments[0])} each)"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

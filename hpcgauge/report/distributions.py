@@ -16,7 +16,7 @@ from hpcgauge.observables.statistics import (
     twice_negative,
 )
 from hpcgauge.report.history import RunFolder
-from hpcgauge.report.style import CONTROL, GUIDE, INK, MUTED, NAMES, REFERENCE, Panel, new_axes
+from hpcgauge.report.style import GUIDE, INK, MUTED, REFERENCE, Panel, color_of, name_of, new_axes
 from hpcgauge.report.summary import accepted
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def dH_histogram(run: RunFolder) -> Panel | None:
 def acceptances(run: RunFolder) -> Panel | None:
     """The acceptance of the guide and its controls, each beside 2 P(dH < 0) and the Gaussian formula."""
     chains = [("guide", run.main.phase("produce"), GUIDE)]
-    chains += [(NAMES[name], chain.phase("produce"), CONTROL[name]) for name, chain in run.controls.items()]
+    chains += [(name_of(name), chain.phase("produce"), color_of(name)) for name, chain in run.controls.items()]
     chains = [chain for chain in chains if len(chain[1])]
     if not chains:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from hpcgauge.observables.statistics import gamma
 from hpcgauge.report.distributions import acceptances, autocorrelation_functions, dH_histogram, plaquette_histogram
-from hpcgauge.report.history import PHASES, History, RunFolder
-from hpcgauge.report.style import CONTROL, GUIDE, MUTED, NAMES, REFERENCE, SHADE, Panel, new_axes, styled
+from hpcgauge.report.history import CONTROLS, PHASES, History, RunFolder
+from hpcgauge.report.style import GUIDE, MUTED, REFERENCE, SHADE, Panel, color_of, name_of, new_axes, styled
 from hpcgauge.report.summary import accepted
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def panels(run: RunFolder) -> list[Panel]:
         dH_histogram,
         acceptances,
         autocorrelation_functions,
+        network_acceptances,
+        network_losses,
     )
     with styled():
         drawn = [panel(run) for panel in draw]
@@ -53,7 +56,7 @@ def acceptance_history(run: RunFolder) -> Panel | None:
     axes.fill_between(x, running - spread, numpy.minimum(1, running + spread), color=GUIDE, alpha=0.18, linewidth=0)
     axes.plot(x, running, color=GUIDE, linewidth=1.6)
     lines = [("guide", accepted(run.main.phase("produce")), GUIDE)]
-    lines += [(NAMES[name], accepted(chain.phase("produce")), CONTROL[name]) for name, chain in run.controls.items()]
+    lines += [(name_of(name), accepted(chain.phase("produce")), color_of(name)) for name, chain in run.controls.items()]
     lines = [line for line in lines if line[1].value == line[1].value]
     for _, estimate, color in lines[1:]:
         axes.axhline(estimate.value, color=color, linewidth=1, linestyle=(0, (4, 2)))
@@ -85,6 +88,39 @@ def loss_history(run: RunFolder) -> Panel | None:
     caption = f"Loss of the {loss.size} training trajectories, accepted or not."
     caption += f" {below} of them lie below the frame." if below else ""
     return Panel("loss", "Loss against epoch", caption, figure)
+
+
+def network_acceptances(run: RunFolder) -> Panel | None:
+    """The running acceptance while training, of the guide and of each other network."""
+    return _epochs(run, "accepted", trailing_mean, "running acceptance", "Acceptance against epoch, by network")
+
+
+def network_losses(run: RunFolder) -> Panel | None:
+    """The running median of the loss, of the guide and of each other network."""
+    return _epochs(run, "loss", trailing_median, "median loss", "Loss against epoch, by network")
+
+
+def _epochs(
+    run: RunFolder, key: str, trailing: Callable[[Numbers, int], Numbers], label: str, title: str
+) -> Panel | None:
+    others = {name: chain.phase("train") for name, chain in run.controls.items() if name not in CONTROLS}
+    chains = [("guide", run.main.phase("train"), GUIDE)]
+    chains += [(name_of(name), chain, color_of(name)) for name, chain in others.items()]
+    chains = [chain for chain in chains if len(chain[1]) >= 2]
+    if len(chains) < 2:
+        return None
+    figure, axes = new_axes("epoch (one update per trajectory)", label)
+    ends, window = [], running_window(max(len(history) for _, history, _ in chains))
+    for name, history, color in chains:
+        values = trailing(history.column(key), window)
+        axes.plot(numpy.arange(1, values.size + 1), values, color=color, linewidth=1.5)
+        ends.append((name, float(values[-1]), color))
+    axes.set_xlim(0, max(len(history) for _, history, _ in chains))
+    if key == "accepted":
+        axes.set_ylim(0, 1.08)
+    _right_labels(axes, ends)
+    caption = f"Running over the last {window} training trajectories of each chain, accepted or not."
+    return Panel(f"networks_{key}", title, caption, figure)
 
 
 def plaquette_history(run: RunFolder) -> Panel | None:

@@ -57,7 +57,9 @@ def read_folder(path: str | Path) -> RunFolder:
     main = folder / "history.jsonl"
     if not main.is_file():
         raise FileFormatError(f"{folder}: no history.jsonl there; give the folder of a run, e.g. runs/quickstart")
-    controls = {name: read_history(folder / "control" / name / "history.jsonl") for name in CONTROLS}
+    others = sorted(path.parent.name for path in folder.glob("control/*/history.jsonl"))
+    names = [*CONTROLS, *(name for name in others if name not in CONTROLS)]
+    controls = {name: read_history(folder / "control" / name / "history.jsonl") for name in names}
     return RunFolder(
         folder,
         read_history(main),

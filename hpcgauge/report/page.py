@@ -11,8 +11,8 @@ import yaml
 
 from hpcgauge.observables.statistics import exp_minus_dH, gamma, twice_negative
 from hpcgauge.report.figures import panels
-from hpcgauge.report.history import CONTROLS, History, RunFolder, read_folder
-from hpcgauge.report.style import FONT, NAMES, Panel, svg
+from hpcgauge.report.history import History, RunFolder, read_folder
+from hpcgauge.report.style import FONT, Panel, name_of, svg
 from hpcgauge.report.summary import accepted, results_of, shown
 
 CSS = """
@@ -179,7 +179,7 @@ def _figure(panel: Panel) -> str:
 
 def _table(run: RunFolder) -> str:
     chains = [("guide", run.main)]
-    chains += [(NAMES[name], run.controls[name]) for name in CONTROLS if name in run.controls]
+    chains += [(name_of(name), chain) for name, chain in run.controls.items()]
     chains += [("plain HMC", run.reference)] if len(run.reference) else []
     head = ("", "trajectories", "acceptance", "2 P(δH < 0)", "⟨δH⟩", "⟨exp(−δH)⟩", "plaquette", "s / trajectory")
     rows = [_row(name, history.phase("produce")) for name, history in chains]

@@ -16,6 +16,17 @@ INK, MUTED, RULE, SHADE = "#1c2430", "#5d6878", "#d9dee5", "#f1f4f8"
 GUIDE, REFERENCE = "#0b63a5", "#c2570c"
 CONTROL = {"nothing": "#7a7f87", "weight": "#00805e", "stout": "#a64d8c", "network_alone": "#96760b"}
 NAMES = {"nothing": "nothing", "weight": "one weight", "stout": "one stout ρ", "network_alone": "network alone"}
+OTHER = ("#7b3fa0", "#b0413e", "#2f7f8f", "#5f6b1f", "#8a5a2b", "#4a4e9e")  # chains with other networks
+
+
+def name_of(chain: str) -> str:
+    """The name of a chain beside the main one, in words."""
+    return NAMES.get(chain, chain.replace("_", " "))
+
+
+def color_of(chain: str) -> str:
+    """Its colour."""
+    return CONTROL.get(chain, OTHER[sum(chain.encode()) % len(OTHER)])
 SIZE = (4.8, 3.3)  # inches: one column of the page, still readable when a phone shrinks it
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

@@ -21,6 +21,7 @@ from hpcgauge.observables.statistics import (
     twice_negative,
 )
 from hpcgauge.report.history import CONTROLS, History, RunFolder, read_folder
+from hpcgauge.report.style import name_of
 
 LABELS = {
     "acceptance": "acceptance",
@@ -52,7 +53,7 @@ def results_of(run: RunFolder) -> dict[str, Any]:
     """The results of the chains, from their production alone."""
     main, reference = run.main.phase("produce"), run.reference.phase("produce")
     results: dict[str, Any] = {"trajectories": len(main), "acceptance": _pair(accepted(main))}
-    for name in CONTROLS:
+    for name in dict.fromkeys((*CONTROLS, *run.controls)):
         control = run.controls.get(name, History(())).phase("produce")
         results[f"acceptance_{name}"] = _pair(accepted(control))
     dH, plaquette = main.column("dH"), gamma(main.column("plaquette"))
@@ -75,7 +76,8 @@ def table(results: dict[str, Any]) -> Table:
     drawn = Table(title=f"{results['trajectories']} production trajectories", title_justify="left")
     drawn.add_column("")
     drawn.add_column("value(error)", justify="right")
-    for key, label in LABELS.items():
+    others = {key: f"acceptance, {name_of(key.removeprefix('acceptance_'))}" for key in results if key not in LABELS}
+    for key, label in (LABELS | {key: text for key, text in others.items() if key.startswith("acceptance_")}).items():
         if results.get(key) is not None:
             drawn.add_row(label, shown(results[key]))
     return drawn

@@ -17,6 +17,7 @@ def beside(run: Run) -> dict[str, Run]:
     if run.control is None:
         return {}
     chains = {f"control/{name}": control(run, name) for name in run.control.which}
+    chains |= {f"control/{name}": _with_network(run, name) for name in run.control.networks}
     if run.control.reference is not None:
         chains["reference"] = _reference(run)
     return chains
@@ -42,6 +43,18 @@ def control(run: Run, name: str) -> Run:
     return run.model_copy(update={"guide": guide, "chain": chain, "control": None})
 
 
+def _with_network(run: Run, name: str) -> Run:
+    """The main chain's configuration with another network, of the control's lengths."""
+    assert run.control is not None and run.guide is not None
+    first, *rest = run.guide.fermion
+    terms = (first.model_copy(update={"network": run.control.networks[name]}), *rest)
+    lengths = {"thermalise": 0, "train": run.control.train, "produce": run.control.produce}
+    seed = _seed(run, "reference", 1 + list(run.control.networks).index(name))
+    chain = run.chain.model_copy(update={**lengths, "seed": seed})
+    guide = run.guide.model_copy(update={"fermion": terms})
+    return run.model_copy(update={"guide": guide, "chain": chain, "control": None})
+
+
 def _reference(run: Run) -> Run:
     assert run.control is not None and run.control.reference is not None
     lengths = {"train": 0, **run.control.reference.model_dump()}
@@ -49,5 +62,5 @@ def _reference(run: Run) -> Run:
     return run.model_copy(update={"guide": None, "training": None, "chain": chain, "control": None})
 
 
-def _seed(run: Run, name: str) -> int:
-    return (run.chain.seed + NUMBERS[name] * SEED_STEP) % MAX_SEED
+def _seed(run: Run, name: str, further: int = 0) -> int:
+    return (run.chain.seed + (NUMBERS[name] + further) * SEED_STEP) % MAX_SEED

@@ -132,6 +132,7 @@ def compile_kernels(configuration: Run, world: World, say: Callable[[str], None]
 def _kernels(configuration: Run) -> dict[str, tuple[Kernel, Target]]:
     lattice, guide = configuration.lattice, configuration.guide
     networks = [term.network for term in guide.fermion if term.network is not None] if guide is not None else []
+    networks += list(configuration.control.networks.values()) if configuration.control is not None else []
     reaches = sorted({network.reach for network in networks if network.reach is not None}) or [1]
     dimensions = len(lattice.extent)
     unused = set() if configuration.measure.loops is not None else {"shift.h", "loops.h"}
