@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hpcgauge.action import AbstractAction, Sum, Transformed, as_sum, match_slots
+from hpcgauge.bench.oracle import gauge
 from hpcgauge.comm.world import World
 from hpcgauge.fermion.pseudofermion import StaggeredAction
 from hpcgauge.fields.field import Field
@@ -21,7 +22,6 @@ from hpcgauge.network.cask import Cask
 from hpcgauge.network.covnet import CovNet
 from tests.support.kernels.differences import directional_error, five_point
 from tests.support.kernels.samples import EXTENTS, link_array, rough
-from tests.support.oracle import gauge
 from tests.support.oracle.differences import richardson
 from tests.support.oracle.samples import distance
 from tests.support.ranks import agree

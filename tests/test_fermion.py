@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from hpcgauge.bench.oracle import fermion
+from hpcgauge.bench.oracle.algebra import Array
 from hpcgauge.comm.world import World
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fermion.pseudofermion import StaggeredAction
@@ -17,8 +19,6 @@ from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, Rotation, gauge_rotate
 from hpcgauge.kernels.draws import Draw, Stream
 from tests.support.kernels.samples import rough, vector_array
-from tests.support.oracle import fermion
-from tests.support.oracle.algebra import Array
 from tests.support.oracle.samples import distance
 from tests.support.ranks import agree
 

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpcgauge.bench.oracle import algebra
+from hpcgauge.bench.oracle.algebra import Array, random_su
+from hpcgauge.bench.oracle.gauge import rough_links
 from hpcgauge.comm.world import World
 from hpcgauge.errors import DeviceError
 from hpcgauge.fermion.vectors import ColorVector
@@ -18,9 +21,6 @@ from hpcgauge.gauge.links import Links, MatrixField, Rotation, reunitarised
 from hpcgauge.lattice.ghosts import Ghosts
 from tests.support.kernels.cases import MIXED_GRIDS, complex_normal
 from tests.support.kernels.samples import EXTENTS
-from tests.support.oracle import algebra
-from tests.support.oracle.algebra import Array, random_su
-from tests.support.oracle.gauge import rough_links
 from tests.support.ranks import agree
 
 # A number passes through a field unchanged but for the sums of a projection on quaternions.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy
 import pytest
 
+from hpcgauge.bench.oracle.gauge import plaquette
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.lattice import Lattice
@@ -15,7 +16,6 @@ from hpcgauge.gauge.plaquette import plaquette as hpcgauge_plaquette
 from hpcgauge.io.header import Extent
 from hpcgauge.io.links import read_links
 from tests.support.gaugefiles import SMALL, nersc, random_links, read
-from tests.support.oracle.gauge import plaquette
 from tests.support.ranks import agree
 
 # The stated plaquettes have twelve digits.

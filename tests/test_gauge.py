@@ -8,6 +8,8 @@ from functools import partial
 import numpy as np
 import pytest
 
+from hpcgauge.bench.oracle import algebra, gauge
+from hpcgauge.bench.oracle.algebra import adjoint, random_algebra, trace
 from hpcgauge.comm.world import World
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import (
@@ -26,8 +28,7 @@ from hpcgauge.kernels.draws import Draw, Stream, random_momenta
 from hpcgauge.kernels.loop import run
 from tests.support.kernels.differences import directional_error
 from tests.support.kernels.samples import EXTENTS, link_array
-from tests.support.oracle import algebra, gauge, smear
-from tests.support.oracle.algebra import adjoint, random_algebra, trace
+from tests.support.oracle import smear
 from tests.support.oracle.samples import distance, random_rotation
 from tests.support.ranks import agree
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hpcgauge.bench.formulas import Result
+from hpcgauge.bench.oracle.kernels import ORACLES
 from hpcgauge.comm.world import World
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.build import MIN_BLOCKS
-from tests.support.kernels import Result
 from tests.support.kernels.cases import EXTENTS, PARITIES, THREADED_EXTENT, Case, compile_entries, entries, lattice
-from tests.support.oracle.kernels import ORACLES
 from tests.support.ranks import agree
 
 CASES = [
@@ -65,7 +65,7 @@ def against_one_rank(case: Case, outputs: Result, sums: tuple[float, ...], parit
 
 
 def test_every_kernel_has_a_formula() -> None:
-    assert set(ORACLES) == set(entries(4)), "tests/support/oracle/kernels.py and hpcgauge/catalogue.py differ"
+    assert set(ORACLES) == set(entries(4)), "hpcgauge/bench/oracle/kernels.py and hpcgauge/catalogue.py differ"
 
 
 @pytest.mark.ranks

@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from tests.support import philox as oracle
+from hpcgauge.bench.oracle import philox as oracle
 from tests.support.mathharness import Target, aligned, library, pointer, targets
 
 FUNCTIONS = ("exp", "log", "sin", "cos", "tan", "sqrt")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hpcgauge.action import Transformed
+from hpcgauge.bench.oracle.gauge import rough_links
 from hpcgauge.comm.world import World
 from hpcgauge.errors import DeviceError
 from hpcgauge.fermion.pseudofermion import StaggeredAction
@@ -22,7 +23,6 @@ from hpcgauge.gauge.links import Links, reunitarised
 from hpcgauge.gauge.plaquette import PlaquetteAction, plaquette
 from hpcgauge.network.cask import Cask
 from hpcgauge.sampler.hmc import HMC, State
-from tests.support.oracle.gauge import rough_links
 from tests.support.ranks import agree
 
 # On 4 ranks a rank holds at most this part of the memory of one rank, ghosts included; on 2 ranks ghosts add less.

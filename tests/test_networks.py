@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpcgauge.bench.oracle import algebra, gauge
+from hpcgauge.bench.oracle.algebra import TA, Array, adjoint
 from hpcgauge.comm.world import World
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
@@ -18,8 +20,7 @@ from hpcgauge.network.cask import Cask
 from hpcgauge.network.covnet import CovNet
 from tests.support.kernels.differences import five_point, moved
 from tests.support.kernels.samples import EXTENTS, link_array
-from tests.support.oracle import algebra, gauge, pullback
-from tests.support.oracle.algebra import TA, Array, adjoint
+from tests.support.oracle import pullback
 from tests.support.oracle.differences import pairing, richardson
 from tests.support.oracle.samples import distance, random_matrices
 from tests.support.ranks import agree

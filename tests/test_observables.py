@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import hpcgauge as hg
+from hpcgauge.bench.oracle import algebra, fermion, gauge
 from hpcgauge.comm.world import World
 from hpcgauge.fermion.solvers import solve_normal
 from hpcgauge.fermion.vectors import inner_each
@@ -15,7 +16,6 @@ from hpcgauge.fields.device import Device
 from hpcgauge.observables.condensate import condensate
 from hpcgauge.observables.loops import line, polyakov_loop, shifted, wilson_loop
 from hpcgauge.symmetry import rough_links
-from tests.support.oracle import algebra, fermion, gauge
 from tests.support.ranks import agree
 
 # A loop is a chain of some tens of roundings on numbers of order one; sums add none.

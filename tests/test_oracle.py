@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tests.support.oracle import algebra, differences, exact, gauge, symmetry
-from tests.support.oracle.algebra import adjoint, shift, trace
+from hpcgauge.bench.oracle import algebra, gauge
+from hpcgauge.bench.oracle.algebra import adjoint, shift, trace
+from tests.support.oracle import differences, exact, symmetry
 from tests.support.oracle.samples import distance, random_rotation
 
 # A result is a chain of some tens of roundings of 1.1e-16 on numbers of order one.

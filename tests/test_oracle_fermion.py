@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tests.support.oracle import differences, fermion, gauge, pullback, smear
-from tests.support.oracle.algebra import Array
+from hpcgauge.bench.oracle import fermion, gauge
+from hpcgauge.bench.oracle.algebra import Array
+from tests.support.oracle import differences, pullback, smear
 from tests.support.oracle.samples import distance, random_rotation, random_vector
 
 # A result is a chain of some tens of roundings of 1.1e-16 on numbers of order one.

@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tests.support.oracle import algebra, gauge, pullback, smear, symmetry
-from tests.support.oracle.algebra import Array
+from hpcgauge.bench.oracle import algebra, gauge
+from hpcgauge.bench.oracle.algebra import Array
+from tests.support.oracle import pullback, smear, symmetry
 from tests.support.oracle.samples import distance, random_matrices, random_rotation
 
 # A result is a chain of some tens of roundings of 1.1e-16 on numbers of order one.

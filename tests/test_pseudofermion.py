@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from hpcgauge.action import Evaluation
+from hpcgauge.bench.oracle import fermion
+from hpcgauge.bench.oracle.algebra import TA, Array, adjoint
 from hpcgauge.comm.world import World
 from hpcgauge.fermion.pseudofermion import StaggeredAction
 from hpcgauge.fermion.staggered import Staggered
@@ -18,8 +20,6 @@ from hpcgauge.gauge.links import Links
 from hpcgauge.kernels.draws import Draw, Stream, random_vectors
 from tests.support.kernels.differences import directional_error
 from tests.support.kernels.samples import rough
-from tests.support.oracle import fermion
-from tests.support.oracle.algebra import TA, Array, adjoint
 from tests.support.oracle.samples import distance
 from tests.support.ranks import agree
 

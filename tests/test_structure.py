@@ -21,6 +21,7 @@ PACKAGE = ROOT / "hpcgauge"
 LAYERS = (
     ("__main__",),
     ("run",),
+    ("bench",),
     ("catalogue",),
     ("report",),
     ("io",),

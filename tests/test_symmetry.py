@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import hpcgauge as hg
+from hpcgauge.bench.oracle import gauge
 from hpcgauge.comm.world import World
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field, reals
@@ -18,7 +19,7 @@ from hpcgauge.gauge.stout import exponential_layer
 from hpcgauge.kernels.algebra import scaled
 from hpcgauge.observables.loops import polyakov_loop, shifted, wilson_loop
 from hpcgauge.symmetry import GROUPS, Group, SignedPermutation, check, misses, rough_links
-from tests.support.oracle import gauge, symmetry
+from tests.support.oracle import symmetry
 from tests.support.ranks import agree
 
 # A layer is a chain of some tens of roundings of 1.1e-16 on numbers of order one.

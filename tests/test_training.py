@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 from hpcgauge.action import AbstractAction, Sum, Transformed, as_sum
+from hpcgauge.bench.oracle.algebra import TA
 from hpcgauge.comm.world import World
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fermion.pseudofermion import StaggeredAction
@@ -24,7 +25,6 @@ from hpcgauge.training.proposal import Proposal
 from hpcgauge.training.train import Learner, train
 from hpcgauge.training.trainable import Trainable
 from tests.support.chains import BETA, thermal
-from tests.support.oracle.algebra import TA
 from tests.support.ranks import agree
 
 GAUGE = PlaquetteAction(BETA)

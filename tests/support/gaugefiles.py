@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy
 
+from hpcgauge.bench.oracle.gauge import plaquette
 from hpcgauge.comm.world import World
 from hpcgauge.io.gaugefile import GaugeFile, read_links_array
 from hpcgauge.io.header import Extent
-from tests.support.oracle.gauge import plaquette
 
 SMALL: Extent = (2, 4, 2, 6)
 

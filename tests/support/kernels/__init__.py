@@ -1,8 +1,1 @@
-"""The formulas of kernels in NumPy, apart from the kernels. `oracle/kernels.py` says how they are called."""
-
-from __future__ import annotations
-
-from tests.support.oracle.algebra import Array
-
-Result = dict[str, Array]
-SUMS = "sums"
+"""Kernels of the catalogue on random inputs."""

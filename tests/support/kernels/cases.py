@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from hpcgauge.bench.formulas import SUMS, Result
+from hpcgauge.bench.oracle.algebra import Array, coordinates, random_algebra, random_su
+from hpcgauge.bench.oracle.kernels import ORACLES
 from hpcgauge.catalogue import Entry, all_entries, compile_all
 from hpcgauge.comm.world import World
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field, Kind
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.loop import run
-from tests.support.kernels import SUMS, Result
-from tests.support.oracle.algebra import Array, coordinates, random_algebra, random_su
-from tests.support.oracle.kernels import ORACLES
 
 # Four different extents, one of 2; t is long enough to leave an interior on 4 ranks.
 EXTENTS = {2: (4, 16), 3: (4, 6, 16), 4: (4, 2, 6, 16)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .algebra import Array, exp_matrix, random_algebra
+from hpcgauge.bench.oracle.algebra import Array, exp_matrix, random_algebra
 
 
 def move(U: Array, direction: Array, eps: float) -> Array:

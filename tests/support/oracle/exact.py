@@ -7,7 +7,7 @@ from math import factorial
 
 import numpy as np
 
-from .algebra import Array
+from hpcgauge.bench.oracle.algebra import Array
 
 
 def bessel_i(order: int, b: float, points: int = 128) -> float:

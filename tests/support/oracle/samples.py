@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .algebra import Array, random_su
+from hpcgauge.bench.oracle.algebra import Array, random_su
 
 
 def random_rotation(U: Array, seed: int = 5) -> Array:

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from .algebra import TA, Array, adjoint, exp_matrix, shift, trace
-from .gauge import path, staple_sum
+from hpcgauge.bench.oracle.algebra import TA, Array, adjoint, exp_matrix, shift, trace
+from hpcgauge.bench.oracle.gauge import path, staple_sum
 
 Variant = Literal["hypercubic", "paper"]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .algebra import Array, adjoint, shift
+from hpcgauge.bench.oracle.algebra import Array, adjoint, shift
 
 
 class Element(NamedTuple):

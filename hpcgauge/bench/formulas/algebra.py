@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.support.kernels import SUMS, Result
-from tests.support.oracle.algebra import Array
+from hpcgauge.bench.formulas import SUMS, Result
+from hpcgauge.bench.oracle.algebra import Array
 
 
 def real_products(a: Array, b: Array) -> Array:

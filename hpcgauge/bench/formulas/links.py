@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.support.kernels import SUMS, Result
-from tests.support.kernels.algebra import real_products
-from tests.support.oracle import gauge
-from tests.support.oracle.algebra import TA, Array, adjoint, exp_matrix, shift, trace
+from hpcgauge.bench.formulas import SUMS, Result
+from hpcgauge.bench.formulas.algebra import real_products
+from hpcgauge.bench.oracle import gauge
+from hpcgauge.bench.oracle.algebra import TA, Array, adjoint, exp_matrix, shift, trace
 
 
 def unitarised(m: Array) -> Array:

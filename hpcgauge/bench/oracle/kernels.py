@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.support.kernels import Result, algebra, draws, fermions, layers, links
+from hpcgauge.bench.formulas import Result, algebra, draws, fermions, layers, links
 
 ORACLES: dict[str, Callable[..., Result]] = {
     "combine": algebra.combine,

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.support.kernels import SUMS, Result
-from tests.support.oracle import fermion
-from tests.support.oracle.algebra import Array, project_quaternion, shift
+from hpcgauge.bench.formulas import SUMS, Result
+from hpcgauge.bench.oracle import fermion
+from hpcgauge.bench.oracle.algebra import Array, project_quaternion, shift
 
 
 def of_type(colors: int, matrices: Array) -> Array:

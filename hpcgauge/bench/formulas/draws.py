@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.support import philox
-from tests.support.kernels import Result
-from tests.support.kernels.links import unitarised
-from tests.support.oracle.algebra import Array
+from hpcgauge.bench.formulas import Result
+from hpcgauge.bench.formulas.links import unitarised
+from hpcgauge.bench.oracle import philox
+from hpcgauge.bench.oracle.algebra import Array
 
 
 def normals(shape: tuple[int, ...], draw: Array, count: int) -> Array:

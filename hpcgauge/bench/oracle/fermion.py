@@ -23,13 +23,13 @@ def parity(shape: tuple[int, ...]) -> Array:
     return coordinates(shape).sum(axis=0) % 2
 
 
-def phases(shape: tuple[int, ...], boundary: Sequence[float]) -> Array:
+def phases(shape: tuple[int, ...], boundary: Sequence[float] | Array) -> Array:
     """eta_mu(n), times the boundary sign where n + mu leaves the lattice, as (mu, *shape)."""
     x = coordinates(shape)
     return np.array([eta(shape, mu) * np.where(x[mu] == x[mu].max(), sign, 1.0) for mu, sign in enumerate(boundary)])
 
 
-def hopping(U: Array, chi: Array, boundary: Sequence[float]) -> Array:
+def hopping(U: Array, chi: Array, boundary: Sequence[float] | Array) -> Array:
     """K chi = 1/2 sum_mu eta_mu(n) [ U_mu(n) chi(n+mu) - U_mu^+(n-mu) chi(n-mu) ], K^+ = -K; boundary (x, y, z, t)."""
     signed = phases(U.shape[1:-2], boundary)[..., None, None] * U
     result = np.zeros_like(chi)
@@ -40,17 +40,17 @@ def hopping(U: Array, chi: Array, boundary: Sequence[float]) -> Array:
     return result
 
 
-def staggered(U: Array, chi: Array, mass: float, boundary: Sequence[float]) -> Array:
+def staggered(U: Array, chi: Array, mass: float, boundary: Sequence[float] | Array) -> Array:
     """D chi = m chi + K chi."""
     return mass * chi + hopping(U, chi, boundary)
 
 
-def staggered_adjoint(U: Array, chi: Array, mass: float, boundary: Sequence[float]) -> Array:
+def staggered_adjoint(U: Array, chi: Array, mass: float, boundary: Sequence[float] | Array) -> Array:
     """D^+ chi = m chi - K chi."""
     return mass * chi - hopping(U, chi, boundary)
 
 
-def dense_staggered(U: Array, mass: float, boundary: Sequence[float]) -> Array:
+def dense_staggered(U: Array, mass: float, boundary: Sequence[float] | Array) -> Array:
     """D as a matrix over (site, color) in the order of the array, built entry by entry. Tiny lattices only."""
     shape, colors = U.shape[1:-2], U.shape[-1]
     number = np.arange(np.prod(shape)).reshape(shape)
@@ -67,7 +67,7 @@ def dense_staggered(U: Array, mass: float, boundary: Sequence[float]) -> Array:
     return D.reshape(sites * colors, sites * colors)
 
 
-def solve_normal(U: Array, phi: Array, mass: float, boundary: Sequence[float], tolerance: float = 1e-14) -> Array:
+def solve_normal(U: Array, phi: Array, mass: float, boundary: Sequence[float] | Array, tolerance: float = 1e-14) -> Array:
     """(D^+ D)^-1 phi by conjugate gradients until |residual| <= tolerance |phi|."""
     solution = np.zeros_like(phi)
     residual, direction = phi.copy(), phi.copy()
@@ -89,7 +89,7 @@ def keep_parity(chi: Array, odd: int) -> Array:
     return chi * (parity(chi.shape[:-1]) == odd)[..., None]
 
 
-def heat_bath(U: Array, xi: Array, mass: float, boundary: Sequence[float], tastes: Tastes) -> Array:
+def heat_bath(U: Array, xi: Array, mass: float, boundary: Sequence[float] | Array, tastes: Tastes) -> Array:
     """phi with weight exp(-S_f) from xi with weight exp(-xi^+ xi).
 
     8 tastes: phi = D^+ xi.   4 tastes: the even sites of it, phi_e = m xi_e - K_eo xi_o, zero on odd sites.
@@ -98,12 +98,12 @@ def heat_bath(U: Array, xi: Array, mass: float, boundary: Sequence[float], taste
     return phi if tastes == 8 else keep_parity(phi, 0)
 
 
-def pseudofermion_action(U: Array, phi: Array, mass: float, boundary: Sequence[float]) -> float:
+def pseudofermion_action(U: Array, phi: Array, mass: float, boundary: Sequence[float] | Array) -> float:
     """S_f = phi^+ (D^+ D)^-1 phi: 8 tastes for phi on all sites, 4 tastes for phi on even sites only."""
     return float(np.vdot(phi, solve_normal(U, phi, mass, boundary)).real)
 
 
-def pseudofermion_gradient(U: Array, phi: Array, mass: float, boundary: Sequence[float]) -> Array:
+def pseudofermion_gradient(U: Array, phi: Array, mass: float, boundary: Sequence[float] | Array) -> Array:
     """C with dS_f = Re sum tr(C^+ dU), for both numbers of tastes.
 
     With X = (D^+D)^-1 phi and Y = D X:   dS_f = -X^+ d(D^+D) X = -2 Re Y^+ dK X
@@ -121,19 +121,19 @@ def pseudofermion_gradient(U: Array, phi: Array, mass: float, boundary: Sequence
     return gradient
 
 
-def condensate(U: Array, mass: float, boundary: Sequence[float]) -> float:
+def condensate(U: Array, mass: float, boundary: Sequence[float] | Array) -> float:
     """Tr D^-1 / V exactly, colour trace, both parities. Tiny lattices only."""
     inverse = np.linalg.inv(dense_staggered(U, mass, boundary))
     return float(np.trace(inverse).real) / np.prod(U.shape[1:-2])
 
 
-def spectrum(U: Array, boundary: Sequence[float]) -> Array:
+def spectrum(U: Array, boundary: Sequence[float] | Array) -> Array:
     """The eigenvalues of -K^2 in rising order, colour included. Tiny lattices only."""
     K = dense_staggered(U, 0.0, boundary)
     return np.sort(np.linalg.eigvalsh(-1j * K) ** 2)
 
 
-def free_spectrum(extent: Sequence[int], boundary: Sequence[float]) -> Array:
+def free_spectrum(extent: Sequence[int], boundary: Sequence[float] | Array) -> Array:
     """The eigenvalues of -K^2 for unit links per colour, rising.
 
     sum_mu sin^2 p_mu,  p_mu = 2 pi k / L_mu, k + 1/2 instead of k where antiperiodic

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.support.kernels import SUMS, Result
-from tests.support.oracle import gauge, tape
-from tests.support.oracle.algebra import TA, Array, adjoint, exp_matrix, trace
-from tests.support.oracle.pullback import path_table
+from hpcgauge.bench.formulas import SUMS, Result
+from hpcgauge.bench.oracle import gauge, tape
+from hpcgauge.bench.oracle.algebra import TA, Array, adjoint, exp_matrix, trace
+from hpcgauge.bench.oracle.paths import path_table
 
 
 def exponential_layer(X: Array, Y: Array, U: Array, rho: Array, **_: Any) -> Result:
