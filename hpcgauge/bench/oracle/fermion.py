@@ -67,7 +67,9 @@ def dense_staggered(U: Array, mass: float, boundary: Sequence[float] | Array) ->
     return D.reshape(sites * colors, sites * colors)
 
 
-def solve_normal(U: Array, phi: Array, mass: float, boundary: Sequence[float] | Array, tolerance: float = 1e-14) -> Array:
+def solve_normal(
+    U: Array, phi: Array, mass: float, boundary: Sequence[float] | Array, tolerance: float = 1e-14
+) -> Array:
     """(D^+ D)^-1 phi by conjugate gradients until |residual| <= tolerance |phi|."""
     solution = np.zeros_like(phi)
     residual, direction = phi.copy(), phi.copy()
