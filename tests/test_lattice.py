@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.lattice.geometry import Geometry
-from hpcgauge.lattice.ghosts import BlockTables, Ghosts, block_tables, plan_ghosts
+from hpcgauge.lattice.ghosts import ANY_BLOCKS, ONE_BLOCK, BlockTables, Ghosts, block_tables, plan_ghosts
 from hpcgauge.lattice.grid import check_grid, possible_grids, process_grid
 from hpcgauge.lattice.offsets import BACKWARD, FORWARD, LOCAL, STAR, Offsets, rectangle
 from hpcgauge.network.cask import path_kernels
@@ -228,7 +228,7 @@ def test_offsets_are_the_vectors_of_every_ordered_pair() -> None:
 @pytest.mark.parametrize("lanes", [2, 4, 8])
 @pytest.mark.parametrize(("extent", "grid"), CUTS)
 def test_block_tables(extent: tuple[int, ...], grid: tuple[int, ...], lanes: int) -> None:
-    """Blocks are cut from the table; `whole` is right wherever it is used; every block is interior or boundary."""
+    """Blocks are cut from the table and the blocks of neighbours named; every block is interior or boundary."""
     geometry = ranks(extent, grid, lanes)[-1]
     plan = plan_ghosts(geometry, STAR)
     for width in (lanes, 2 * lanes):
@@ -240,11 +240,12 @@ def check_blocks(geometry: Geometry, plan: Ghosts, tables: BlockTables, lanes: i
     for block, offset in product(range(len(tables.site)), range(plan.neighbours.shape[1])):
         entries = plan.neighbours[block * lanes : (block + 1) * lanes, offset]
         assert (tables.site[block, offset] == entries).all()
-        whole = tables.whole[block, offset]
-        in_order = entries == (entries[0] // lanes) * lanes + np.arange(lanes)
-        assert (whole >= 0) == bool((in_order | ~true[block]).all())
-        if whole >= 0:
-            assert (entries[true[block]] == (whole * lanes + np.arange(lanes))[true[block]]).all()
+        first, second = tables.blocks[block, offset].tolist()
+        needed, found = entries[true[block]], set((entries[true[block]] // lanes).tolist())
+        if len(found) == 1 and (needed % lanes == np.arange(lanes)[true[block]]).all():
+            assert (first, second) == (found.pop(), ONE_BLOCK)
+        elif found:
+            assert found <= {first, second} if len(found) <= 2 else second == ANY_BLOCKS
     reaches_out = ((tables.site >= plan.n_sites) & true[:, None, :]).any(axis=(1, 2))
     half = len(reaches_out) // 2
     for parity, blocks in enumerate((range(half), range(half, 2 * half), range(2 * half))):

@@ -80,7 +80,7 @@ static void share(const Call& call, const Part& part) {{
     {_sum_declaration(kernel)}
     #pragma omp for schedule(static) nowait
     for (long i = 0; i < part.n_blocks; ++i) {{
-        const Site site_{{part.blocks[i], nullptr}};
+        const Site site_{{part.blocks[i], ONE_BLOCK, nullptr}};
         {_call(kernel)}
     }}
     {_sum_merge(kernel)}

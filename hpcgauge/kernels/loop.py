@@ -166,7 +166,7 @@ class _Tables:
         coordinates = geometry.coordinates.reshape(-1, lanes, lattice.dimensions + 1).transpose(0, 2, 1)
         self.kept = [
             tables.site,
-            numpy.ascontiguousarray(tables.whole, dtype=numpy.int32),
+            tables.blocks,
             numpy.ascontiguousarray(coordinates, dtype=numpy.int32),
             numpy.array(lattice.extent, dtype=numpy.int32),
             *tables.interior,

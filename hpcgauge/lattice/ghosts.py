@@ -13,6 +13,9 @@ import numpy
 from hpcgauge.lattice.geometry import Geometry, ravel, unravel
 from hpcgauge.lattice.offsets import Offsets
 
+# Of a block's neighbours; the same names stand in kernels/site/lattice.h.
+ONE_BLOCK, ANY_BLOCKS = -1, -2
+
 
 @dataclass(frozen=True)
 class Message:
@@ -88,13 +91,14 @@ def _message(geometry: Geometry, far: int, start: int, sites: numpy.ndarray) -> 
 class BlockTables:
     """A neighbour table cut into blocks of `lanes` sites, as kernels read it.
 
-    `site`: int32 [block][offset][lane]; `whole`: int32 [block][offset], the neighbouring block where the neighbours of
-    a block are one block in order (padding lanes may be anything), else -1. `interior[parity]`, `boundary[parity]`:
-    int32 lists of blocks, parity 0 even, 1 odd, 2 both.
+    `site`: int32 [block][offset][lane]; `blocks`: int32 [block][offset][2], the blocks that the neighbours of a block
+    lie in (padding lanes may be anything): (a, ONE_BLOCK) where they are block a in order, (a, b) where all are of
+    blocks a and b, else (a, ANY_BLOCKS). `interior[parity]`, `boundary[parity]`: int32 lists of blocks, parity 0 even,
+    1 odd, 2 both.
     """
 
     site: numpy.ndarray
-    whole: numpy.ndarray
+    blocks: numpy.ndarray
     interior: tuple[numpy.ndarray, ...]
     boundary: tuple[numpy.ndarray, ...]
 
@@ -103,16 +107,23 @@ def block_tables(geometry: Geometry, ghosts: Ghosts, lanes: int) -> BlockTables:
     """The tables of `ghosts` for blocks of `lanes` sites."""
     site = ghosts.neighbours.reshape(-1, lanes, ghosts.neighbours.shape[1]).transpose(0, 2, 1)
     true_lane = (geometry.coordinates[:, -1] >= 0).reshape(-1, 1, lanes)
-    base = site[:, :, :1] // lanes
-    in_order = (site == base * lanes + numpy.arange(lanes)) | ~true_lane
-    whole = numpy.where(in_order.all(axis=2), base[:, :, 0], -1)
     reaches_out = ((site >= ghosts.n_sites) & true_lane).any(axis=(1, 2))
     blocks = numpy.arange(len(site), dtype=numpy.int32)
     half = len(site) // 2
     parities = (blocks < half, blocks >= half, blocks >= 0)
     return BlockTables(
         site=numpy.ascontiguousarray(site, dtype=numpy.int32),
-        whole=numpy.ascontiguousarray(whole, dtype=numpy.int32),
+        blocks=_blocks(site, true_lane, lanes),
         interior=tuple(blocks[chosen & ~reaches_out] for chosen in parities),
         boundary=tuple(blocks[chosen & reaches_out] for chosen in parities),
     )
+
+
+def _blocks(site: numpy.ndarray, true_lane: numpy.ndarray, lanes: int) -> numpy.ndarray:
+    """`blocks` of BlockTables. Lane 0 of a block is a true site wherever any of its lanes is."""
+    of = numpy.where(true_lane, site // lanes, site[:, :, :1] // lanes)
+    low, high = of.min(axis=2), of.max(axis=2)
+    is_in_order = (site == low[:, :, None] * lanes + numpy.arange(lanes)) | ~true_lane
+    is_of_two = (of == low[:, :, None]) | (of == high[:, :, None])
+    second = numpy.where(is_in_order.all(axis=2), ONE_BLOCK, numpy.where(is_of_two.all(axis=2), high, ANY_BLOCKS))
+    return numpy.ascontiguousarray(numpy.stack([low, second], axis=2), dtype=numpy.int32)

@@ -13,16 +13,19 @@ struct Site {
     int index;
 };
 #else
-// A block of LANES sites, or, where `lanes` is not null, any LANES sites by their numbers in memory.
+// LANES sites: a block (second = ONE_BLOCK), or by their numbers `lanes` in memory, of the blocks `block` and `second` or
+// of any blocks (second = ANY_BLOCKS).
+static constexpr int ONE_BLOCK = -1, ANY_BLOCKS = -2;
+static constexpr int LANE_BITS = LANES == 16 ? 4 : LANES == 8 ? 3 : LANES == 4 ? 2 : 1;
 struct Site {
-    int block;
+    int block, second;
     const int* lanes;
 };
 #endif
 
 struct Lattice {
     const int* neighbours;   // [block][offset][lane]
-    const int* whole;        // [block][offset]: the neighbouring block where the neighbours are one block, else -1
+    const int* blocks;       // [block][offset][2]: `block` and `second` of struct Site
     const int* coordinates;  // [block][N_DIMENSIONS + 1][lane]: global coordinates, global number (-1: padding)
     const int* extent;       // global
 };
@@ -45,8 +48,7 @@ SITE_FN Site shift(const Lattice& g, Site x, int mu, int i, int nu, int j) {
     return Site{table_entry(g.neighbours, x, N_OFFSETS, place)};
 #else
     const long entry = (long)x.block * N_OFFSETS + place;
-    const int block = g.whole[entry];
-    return Site{block, block < 0 ? g.neighbours + entry * LANES : nullptr};
+    return Site{g.blocks[2 * entry], g.blocks[2 * entry + 1], g.neighbours + entry * LANES};
 #endif
 }
 
@@ -74,14 +76,19 @@ SITE_FN void fetch(const Reals<COMPONENTS>& field, Site x, int first, real (&val
     const scalar* p = field.data + ((long)(x.index / LANES) * COMPONENTS + first) * LANES + x.index % LANES;
     UNROLL for (int k = 0; k < COUNT; ++k) values[k] = p[k * LANES];
 #else
-    if (x.lanes == nullptr) {
-        const scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
+    const scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
+    if (x.second == ONE_BLOCK) {
         UNROLL for (int k = 0; k < COUNT; ++k) values[k] = load(p + k * LANES);
+    } else if (x.second >= 0) {
+        const scalar* q = field.data + ((long)x.second * COMPONENTS + first) * LANES;
+        const lane_index at = load_index(x.lanes);
+        const lane_index lane = at & (LANES - 1);
+        const pick_index from = picks(select((at >> LANE_BITS) == x.block, lane, lane + LANES));
+        UNROLL for (int k = 0; k < COUNT; ++k) values[k] = pick(load(p + k * LANES), load(q + k * LANES), from);
     } else {
         const lane_index at = load_index(x.lanes);
-        const lane_index index = (at / LANES) * (COMPONENTS * LANES) + at % LANES;
-        const scalar* p = field.data + first * LANES;
-        UNROLL for (int k = 0; k < COUNT; ++k) values[k] = gather(p + k * LANES, index);
+        const lane_index index = (at >> LANE_BITS) * (COMPONENTS * LANES) + (at & (LANES - 1));
+        UNROLL for (int k = 0; k < COUNT; ++k) values[k] = gather(field.data + (first + k) * LANES, index);
     }
 #endif
 }
