@@ -76,7 +76,8 @@ def _new_region(n_bytes: int) -> Any:
     """Memory with room for an aligned array of `n_bytes`, on huge pages when it is large."""
     if n_bytes < HUGE_PAGE:
         return bytearray(n_bytes + ALIGNMENT)
-    region = mmap.mmap(-1, n_bytes + HUGE_PAGE)
+    # Private: shared memory, Python's default, gets no huge pages.
+    region = mmap.mmap(-1, n_bytes + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         try:
             region.madvise(mmap.MADV_HUGEPAGE)
