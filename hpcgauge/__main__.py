@@ -121,6 +121,32 @@ def compile_kernels(config: Configuration, changes: Changes = None, as_json: Jso
             print(json.dumps({"kernels": names}) if as_json else f"{len(names)} kernels are compiled")
 
 
+@app.command()
+def bench(
+    kernel: Annotated[str | None, typer.Option(metavar="NAME", help="One kernel; default all.")] = None,
+    extent: Annotated[str, typer.Option(metavar="X,Y,Z,T", help="Even extents.")] = "16,16,16,16",
+    colors: Annotated[int, typer.Option(metavar="N", help="The group SU(N).")] = 3,
+    precision: Annotated[str, typer.Option(metavar="P", help="double or single.")] = "double",
+    as_json: Json = False,
+) -> None:
+    """Time kernels beside what this machine can do, each checked against its formula."""
+    from rich.console import Console
+
+    from hpcgauge.comm.world import World
+
+    world = World()
+    with world.guard():
+        from hpcgauge.bench import rows
+
+        with Console(stderr=True, quiet=world.rank > 0).status("") as status:
+            found = rows.bench(world, kernel, rows.parse_extent(extent), colors, precision, status.update)
+        if world.rank == 0:
+            if as_json:
+                print(json.dumps(found, indent=2))
+            else:
+                Console(width=max(Console().width, rows.TABLE_WIDTH)).print(rows.table(found))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Never returns: exits with the code of the verb. An error is one sentence on stderr; a bug has a trace-back."""
     from hpcgauge.comm.world import World

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 
-from hpcgauge.fermion.solvers import descend_kernel, next_direction_kernel
+from hpcgauge.fermion.descent import advance_kernel, difference_kernel, reduce_kernel
 from hpcgauge.fermion.staggered import gradient_kernel, hop_add_kernel, hop_kernel
 from hpcgauge.fermion.vectors import inner_each_kernel
 from hpcgauge.fields.device import host_lanes
@@ -70,8 +70,9 @@ def all_kernels(dimensions: int, reach: int, n_rhs: int) -> dict[str, Kernel]:
         hop_add_kernel(dimensions, n_rhs),
         gradient_kernel(dimensions, n_rhs),
         inner_each_kernel(n_rhs),
-        descend_kernel(n_rhs),
-        next_direction_kernel(n_rhs),
+        advance_kernel(n_rhs),
+        reduce_kernel(n_rhs),
+        difference_kernel(n_rhs),
     )
     found |= {kernel.name: kernel for kernel in made}
     for variant in VARIANTS:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpcgauge.bench.case import complex_normal
 from hpcgauge.bench.oracle import algebra
 from hpcgauge.bench.oracle.algebra import Array, random_su
 from hpcgauge.bench.oracle.gauge import rough_links
@@ -19,7 +20,7 @@ from hpcgauge.fields.field import LINKS, MATRICES, ROTATION, Field, Kind, reals,
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, MatrixField, Rotation, reunitarised
 from hpcgauge.lattice.ghosts import Ghosts
-from tests.support.kernels.cases import MIXED_GRIDS, complex_normal
+from tests.support.kernels.cases import MIXED_GRIDS
 from tests.support.kernels.samples import EXTENTS
 from tests.support.ranks import agree
 

@@ -10,16 +10,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hpcgauge.bench.case import Case, entries
 from hpcgauge.bench.formulas import Result
 from hpcgauge.bench.oracle.kernels import ORACLES
 from hpcgauge.comm.world import World
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.build import MIN_BLOCKS
-from tests.support.kernels.cases import EXTENTS, PARITIES, THREADED_EXTENT, Case, compile_entries, entries, lattice
+from tests.support.kernels.cases import (
+    EXTENTS,
+    PARITIES,
+    THREADED_EXTENT,
+    compile_entries,
+    disagreement,
+    fields_of,
+    lattice,
+    run_case,
+)
 from tests.support.ranks import agree
 
 CASES = [
-    Case(name, colors, precision)
+    Case(name, colors, precision, EXTENTS[4])
     for colors in (2, 3, 4)
     for precision in ("double", "single")
     for name, entry in entries(4).items()
@@ -47,7 +57,7 @@ def show(case: object) -> str | None:
 
 def check(world: World, case: Case, grid: str, parity: str = "both") -> None:
     """All ranks together give the bits of one rank, and those equal the formula. Collective."""
-    outputs, sums = case.run(case.fields(lattice(world, case, grid)), parity)
+    outputs, sums = run_case(case, fields_of(case, lattice(world, case, grid)), parity)
     wrong = against_one_rank(case, outputs, sums, parity) if world.rank == 0 else ""
     wrong, first_sums = world.broadcast((wrong, sums))
     agree(world, not wrong and sums == first_sums, wrong or f"sums {sums} differ from those of rank 0, {first_sums}")
@@ -55,13 +65,13 @@ def check(world: World, case: Case, grid: str, parity: str = "both") -> None:
 
 def against_one_rank(case: Case, outputs: Result, sums: tuple[float, ...], parity: str) -> str:
     """Empty if the outputs are those of one rank alone and equal the formula."""
-    fields = case.fields(lattice(None, case))
+    fields = fields_of(case, lattice(None, case))
     before = {name: field.to_numpy() for name, field in fields.items()}
-    alone, sums_alone = case.run(fields, parity)
+    alone, sums_alone = run_case(case, fields, parity)
     different = [name for name in outputs if not np.array_equal(outputs[name], alone[name])]
     if different or sums != sums_alone:
         return f"{different} and sums {sums} differ from one rank's, sums {sums_alone}"
-    return case.disagreement(before, outputs, sums, parity)
+    return disagreement(case, before, outputs, sums, parity)
 
 
 def test_every_kernel_has_a_formula() -> None:
@@ -83,8 +93,8 @@ def test_kernel_on_a_grid_that_cuts_x(world: World, case: Case, parity: str) -> 
 
 @pytest.mark.parametrize("case", THREAD_CASES, ids=show)
 def test_two_threads_give_the_bits_of_one(case: Case) -> None:
-    one, sums = case.run(case.fields(lattice(None, case)))
-    two, same_sums = case.run(case.fields(lattice(None, case, threads=2)))
+    one, sums = run_case(case, fields_of(case, lattice(None, case)))
+    two, same_sums = run_case(case, fields_of(case, lattice(None, case, threads=2)))
     assert interior_and_boundary(lattice(None, case), case)[0] >= 2 * MIN_BLOCKS
     assert sums == same_sums and all(np.array_equal(one[name], two[name]) for name in one)
 

@@ -11,7 +11,7 @@ import pytest
 
 from hpcgauge.comm.reduce import add_up
 from hpcgauge.comm.world import World
-from hpcgauge.fermion.solvers import descend_kernel
+from hpcgauge.fermion.descent import reduce_kernel
 from hpcgauge.fermion.staggered import hop_kernel
 from hpcgauge.fermion.vectors import ColorVector, inner_each
 from hpcgauge.fields.field import MATRICES, Field
@@ -218,6 +218,6 @@ def test_kernels_that_cannot_be() -> None:
         Kernel("nothing.h", (reads("U", "matrix"),))
     with pytest.raises(ValueError, match="Sums must be the last argument"):
         Kernel("links.h", (Sums(1), reads("U", "matrix")), "kinetic")
-    kernel = descend_kernel(2)
-    assert kernel.name == "descend" and kernel.n_sums == 2 and [n.count for n in kernel.numbers] == [2]
-    assert [field.access for field in kernel.fields] == ["update", "update", "read", "read"]
+    kernel = reduce_kernel(2)
+    assert kernel.name == "reduce" and kernel.n_sums == 2 and [n.count for n in kernel.numbers] == [2, 2]
+    assert [field.access for field in kernel.fields] == ["update", "read"]

@@ -10,7 +10,8 @@ import pytest
 import hpcgauge as hg
 from hpcgauge.comm.reduce import rounded
 from hpcgauge.comm.world import World
-from hpcgauge.fermion.solvers import descent, solve_normal
+from hpcgauge.fermion.descent import Descent
+from hpcgauge.fermion.solvers import solve_normal
 from hpcgauge.fermion.vectors import inner_each
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import LINKS, Field, vectors
@@ -108,15 +109,17 @@ def test_wrong_arguments_are_refused(alone: hg.Lattice) -> None:
 
 @pytest.mark.ranks
 def test_arithmetic_between_launches(world: World, lattice: hg.Lattice) -> None:
-    a, b, flag, out, copied = np.array([3.0, 1.0]), np.array([2.0, 0.0]), np.zeros(2), np.ones(2), np.zeros(2)
+    a, b, flag, kept = np.array([3.0, 1.0]), np.array([2.0, 0.0]), np.zeros(2), np.zeros(2)
+    out, copied = np.ones(2), np.zeros(2)
     steps = [
         Launch(PLAQUETTE_SUM, U=hg.Links.unit(lattice)),
         program.above(flag, a, np.array([2.5, 1.0])),
         program.ratio(out, a, b, flag),
         program.copy(copied, out),
+        program.copy(kept, a, flag),
     ]
     agree(world, Program(steps).run(1) == 1)
-    agree(world, flag.tolist() == [1, 0] and out.tolist() == [1.5, 0] and copied.tolist() == [1.5, 0])
+    agree(world, flag.tolist() == [1, 0] and out.tolist() == copied.tolist() == [1.5, 1] and kept.tolist() == [3, 0])
     with pytest.raises(ValueError, match=r"RATIO: .* float64 \(2,\) is right"):
         program.ratio(out, a, np.ones(3), flag)
 
@@ -154,9 +157,12 @@ def test_one_call_and_single_steps_give_the_same_bits(world: World, lattice: hg.
     found = []
     for way in ("run", "run_stepped"):
         x, r = Field(lattice, b.kind).fill(0), b.copy()
-        squares = np.array(inner_each(b, b, parity))
-        recursion = descent(D, x, r, squares, 1e-20 * squares, parity)
-        found.append((getattr(recursion, way)(1000), x.to_numpy().tobytes(), squares.tobytes()))
+        recursion = Descent(D, x, r, parity)
+        recursion.restart(np.array(inner_each(b, b, parity)))
+        recursion.goals[:] = 1e-20 * recursion.squares
+        steps = getattr(recursion.program, way)(1000)
+        recursion.settle()
+        found.append((steps, x.to_numpy().tobytes(), recursion.squares.tobytes()))
     agree(world, found[0] == found[1] and 10 < found[0][0] < 1000)
 
 

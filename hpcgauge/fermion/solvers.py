@@ -1,25 +1,21 @@
-"""Conjugate gradients for D^+D, several right-hand sides at once, with the true residual at the end."""
+"""Solvers for D^+D and D, several right-hand sides at once, with the true residual at the end."""
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy
 
+from hpcgauge.fermion.descent import ratio
+from hpcgauge.fermion.refinement import Mixed, Own, Stage
 from hpcgauge.fermion.staggered import Staggered
 from hpcgauge.fermion.vectors import inner_each
 from hpcgauge.fields.field import Field
-from hpcgauge.kernels import program
 from hpcgauge.kernels.algebra import combine, zeros_like
-from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates
-from hpcgauge.kernels.loop import Launch
-from hpcgauge.kernels.program import Program
 
-# A recursion that has drifted is started again from the true residual, at most so often.
-MAX_RESTARTS = 4
+# An update that does not bring |r| down to half of the least so far is in vain; so many are made in one precision.
+STALLED, MAX_STALLS = 0.25, 4
 # One number, or one for each right-hand side
 Tolerance = float | numpy.ndarray
 
@@ -35,92 +31,84 @@ class Solution:
     residual: float
 
 
-@functools.cache
-def descend_kernel(n_rhs: int) -> Kernel:
-    """x += alpha p, r -= alpha q, |r|^2."""
-    fields = (updates("x", "vector"), updates("r", "vector"), reads("p", "vector"), reads("q", "vector"))
-    return Kernel("algebra.h", (*fields, Numbers("alpha", n_rhs), Sums(n_rhs)), "descend")
+def solve(
+    D: Staggered, b: Field, tolerance: float = 1e-10, max_steps: int = 10000, precision: str | None = None
+) -> Solution:
+    """x with D x = b, through D^+D y = D^+ b: residual = |b - D x| / |b|. `precision` as in `solve_normal`.
 
-
-@functools.cache
-def next_direction_kernel(n_rhs: int) -> Kernel:
-    """p = r + beta p."""
-    return Kernel("algebra.h", (updates("p", "vector"), reads("r", "vector"), Numbers("beta", n_rhs)), "next_direction")
-
-
-def solve(D: Staggered, b: Field, tolerance: float = 1e-10, max_steps: int = 10000) -> Solution:
-    """x with D x = b, through D^+D y = D^+ b: residual = |b - D x| / |b|. Collective.
-
-    Each of several right-hand sides gets the bits that it gets alone.
+    Each of several right-hand sides gets the bits that it gets alone. Collective.
     """
     source = D.adjoint(b)
     sizes, sources = inner_each(b, b), inner_each(source, source)
     # |D^+ r| >= m |r|, so the residual of D is at most |D^+ b| / (m |b|) times that of D^+D.
     factors = _relative(sources, sizes) / (abs(D.mass) or 1.0)
-    inner = solve_normal(D, source, tolerance / numpy.maximum(1.0, factors), max_steps)
+    inner = solve_normal(D, source, tolerance / numpy.maximum(1.0, factors), max_steps, precision=precision)
     left = combine(1.0, b, -1.0, D(inner.value))
     return _solution(inner.value, tolerance, inner.steps, _relative(inner_each(left, left), sizes))
 
 
 def solve_normal(
-    D: Staggered, b: Field, tolerance: Tolerance, max_steps: int = 10000, parity: str = "both"
+    D: Staggered,
+    b: Field,
+    tolerance: Tolerance,
+    max_steps: int = 10000,
+    parity: str = "both",
+    precision: str | None = None,
+    start: Field | None = None,
 ) -> Solution:
-    """x with D^+D x = b on the sites of a parity (zero elsewhere), from x = 0. Collective."""
-    x, r = zeros_like(b), b.copy()
-    sizes = squares = inner_each(b, b, parity)
-    goals = tolerance**2 * numpy.array(sizes)
-    residuals, steps = _relative(squares, sizes), 0
-    for _ in range(MAX_RESTARTS):
-        is_finished = residuals <= tolerance
-        if is_finished.all() or steps >= max_steps:
-            break
-        rr = numpy.where(is_finished, 0.0, squares)
-        steps += descent(D, x, r, rr, goals, parity).run(max_steps - steps)
-        r = true_residual(D, x, b, parity)
-        squares = inner_each(r, r, parity)
-        residuals = _relative(squares, sizes)
-    return _solution(x, tolerance, steps, residuals)
+    """x with D^+D x = b on the sites of a parity (as in `start` elsewhere), from `start` or from 0.
 
-
-def true_residual(D: Staggered, x: Field, b: Field, parity: str) -> Field:
-    """b - D^+D x on a parity. Collective."""
-    middle, product = zeros_like(b), zeros_like(b)
-    for launch in D.normal_launches(x, middle, product, parity):
-        launch()
-    return combine(1.0, b, -1.0, product, out=product)
-
-
-def descent(D: Staggered, x: Field, r: Field, rr: numpy.ndarray, goals: numpy.ndarray, parity: str) -> Program:
-    """Conjugate gradients for D^+D, a round for each step, that ends when |r|^2 <= goal for every right-hand side.
-
-    alpha = |r|^2 / <p, D^+D p>,  x <- x + alpha p,  r' = r - alpha D^+D p,  beta = |r'|^2 / |r|^2,  p <- r' + beta p
-
-    Each right-hand side has its own alpha and beta, both 0 when it has reached its goal. At the start r is the residual
-    of x and rr = |r|^2; both are changed.
+    `precision` of the steps: that of b, which is the default, or "mixed", single with updates in double. Each of
+    several right-hand sides gets the bits that it gets alone. ValueError for another precision. Collective.
     """
-    n_rhs = x.kind.count
-    p, middle, q = r.copy(), zeros_like(r), zeros_like(r)
-    hop, hop_back = D.normal_launches(p, middle, q, parity)
-    descend = Launch(descend_kernel(n_rhs), parity, x=x, r=r, p=p, q=q, alpha=0.0)
-    turn = Launch(next_direction_kernel(n_rhs), parity, p=p, r=r, beta=0.0)
-    alpha, beta, pq, new_rr, is_moving = descend.numbers, turn.numbers, hop_back.sums, descend.sums, numpy.zeros(n_rhs)
-    return Program(
-        [
-            program.above(is_moving, rr, goals),
-            program.stop_unless(is_moving),
-            hop,
-            hop_back,  # q = D^+D p
-            program.ratio(alpha, rr, pq, is_moving),
-            descend,
-            program.ratio(beta, new_rr, rr, is_moving),
-            program.copy(rr, new_rr),
-            turn,
-        ]
-    )
+    x, r = zeros_like(b) if start is None else start.copy(), b.copy()
+    sizes = squares = numpy.array(inner_each(b, b, parity))
+    steps, is_residual = 0, start is None
+    for stage_of in _stages(precision, b.precision):
+        if is_residual and (_relative(squares, sizes) <= tolerance).all():
+            break
+        stage = stage_of(D, b, x, r, parity)
+        if is_residual:
+            stage.descent.restart(squares)
+        else:
+            squares, is_residual = stage.update(), True
+        squares, done = _refine(stage, squares, sizes, tolerance, max_steps - steps)
+        steps += done
+    return _solution(x, tolerance, steps, _relative(squares, sizes))
 
 
-def _relative(squares: Sequence[float], sizes: Sequence[float]) -> numpy.ndarray:
-    return numpy.array([math.sqrt(square / size) if size else 0.0 for square, size in zip(squares, sizes, strict=True)])
+def _stages(precision: str | None, own: str) -> tuple[type[Stage], ...]:
+    """Single precision may not suffice for a matrix of bad condition; then own precision goes on from where it came."""
+    if precision == "mixed" and own == "double":
+        return Mixed, Own
+    if precision not in (None, own):
+        right = "'double' or 'mixed'" if own == "double" else repr(own)
+        raise ValueError(f"precision = {precision!r} for a source in {own} precision; {right} is right")
+    return (Own,)
+
+
+def _refine(
+    stage: Stage, squares: numpy.ndarray, sizes: numpy.ndarray, tolerance: Tolerance, max_steps: int
+) -> tuple[numpy.ndarray, int]:
+    """|r|^2 and the number of steps when all right-hand sides have the tolerance, or get no further. Collective."""
+    steps, stalls, goals, best = 0, numpy.zeros(len(sizes), int), tolerance**2 * sizes, squares
+    while steps < max_steps:
+        is_moving = ~(_relative(squares, sizes) <= tolerance) & (stalls < MAX_STALLS)
+        if not is_moving.any():
+            break
+        resting = numpy.where(is_moving, numpy.maximum(goals, stage.drop**2 * squares), numpy.inf)
+        steps += stage.descent.run(resting, min(stage.patience, max_steps - steps))
+        squares = stage.update()
+        is_better = squares <= STALLED * best
+        best = numpy.where(is_better, squares, best)
+        stalls += ~is_better
+    return squares, steps
+
+
+def _relative(squares: Sequence[float] | numpy.ndarray, sizes: Sequence[float] | numpy.ndarray) -> numpy.ndarray:
+    """|r| / |b|, 0 where b is 0."""
+    with numpy.errstate(invalid="ignore"):
+        return numpy.sqrt(ratio(numpy.asarray(squares), numpy.asarray(sizes)))
 
 
 def _solution(x: Field, tolerance: Tolerance, steps: int, residuals: numpy.ndarray) -> Solution:

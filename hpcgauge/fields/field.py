@@ -88,6 +88,11 @@ class Field:
         """The blocks of the rank's own sites."""
         return self.data[: self.lattice.geometry.n_sites // self.lattice.lanes(self.precision)]
 
+    @property
+    def by_site(self) -> numpy.ndarray:
+        """Own data as [block, lane, component], a view: sites in the order of memory, padding included."""
+        return self.own_data.transpose(0, 2, 1)
+
     def touch(self) -> None:
         """Says that own data changed, so that ghosts are stale."""
         self.ghosts = None
@@ -127,11 +132,11 @@ class Field:
 
     def _sites(self) -> numpy.ndarray:
         """Components of all own sites in the order of memory, padding included: (n_sites, components)."""
-        return self.own_data.transpose(0, 2, 1).reshape(-1, self.components)
+        return self.by_site.reshape(-1, self.components)
 
     def _set_sites(self, sites: numpy.ndarray) -> None:
         lanes = self.lattice.lanes(self.precision)
-        self.own_data[:] = sites.reshape(-1, lanes, self.components).transpose(0, 2, 1)
+        self.by_site[:] = sites.reshape(-1, lanes, self.components)
         self.touch()
 
     def local_to_numpy(self) -> tuple[numpy.ndarray, tuple[int, ...]]:

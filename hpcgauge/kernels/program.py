@@ -57,13 +57,13 @@ class Arithmetic:
         return Step(self.kind, None, *addresses, max(len(array) for array in arrays if array is not None))
 
 
-def copy(out: numpy.ndarray, a: numpy.ndarray) -> Arithmetic:
-    """out = a."""
-    return Arithmetic(Kind.COPY, out, a)
+def copy(out: numpy.ndarray, a: numpy.ndarray, flag: numpy.ndarray | None = None) -> Arithmetic:
+    """out = a, with a flag only where it is not 0."""
+    return Arithmetic(Kind.COPY, out, a, flag=flag)
 
 
 def ratio(out: numpy.ndarray, a: numpy.ndarray, b: numpy.ndarray, flag: numpy.ndarray) -> Arithmetic:
-    """out = a / b where the flag is not 0, else 0."""
+    """out = a / b where the flag is not 0."""
     return Arithmetic(Kind.RATIO, out, a, b, flag)
 
 

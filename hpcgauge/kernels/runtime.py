@@ -67,6 +67,21 @@ class Packet(ctypes.Structure):
     ]
 
 
+class Conversion(ctypes.Structure):
+    """struct Conversion of site/program.h."""
+
+    _fields_ = [
+        ("out", ctypes.c_void_p),
+        ("x", ctypes.c_void_p),
+        ("blocks", ctypes.c_void_p),
+        ("n_blocks", ctypes.c_long),
+        ("components", ctypes.c_long),
+        ("lanes", ctypes.c_long),
+        ("is_narrowing", ctypes.c_long),
+        ("n_threads", ctypes.c_long),
+    ]
+
+
 @functools.cache
 def runtime() -> ctypes.CDLL:
     """The library of site/program.h. DeviceError when there is no compiler."""

@@ -40,12 +40,22 @@ def each(numbers: Array, vectors: Array) -> Array:
     return numbers.reshape(-1, *[1] * (vectors.ndim - 1)) * vectors
 
 
-def next_direction(p: Array, r: Array, beta: Array, **_: Any) -> Result:
-    """p <- r + beta p."""
-    return {"p": r + each(beta, p)}
+def advance(x: Array, p: Array, r: Array, alpha: Array, gamma: Array, beta: Array, flag: Array, **_: Any) -> Result:
+    """x <- x + alpha p, then p <- gamma r + beta p, where the flag is not 0."""
+    moves = flag != 0
+    return {
+        "x": x + each(alpha * moves, p),
+        "p": each(gamma * moves, r) + each(np.where(moves, beta, 1), p),
+    }
 
 
-def descend(x: Array, r: Array, p: Array, q: Array, alpha: Array, **_: Any) -> Result:
-    """x <- x + alpha p, r <- r - alpha q, and |r|^2."""
-    left = r - each(alpha, q)
-    return {"x": x + each(alpha, p), "r": left, SUMS: (abs(left) ** 2).sum(axis=-1)}
+def reduce(r: Array, q: Array, alpha: Array, flag: Array, **_: Any) -> Result:
+    """r <- r - alpha q, and |r|^2, where the flag is not 0."""
+    moves = flag != 0
+    left = r - each(alpha * moves, q)
+    return {"r": left, SUMS: (abs(each(moves, left)) ** 2).sum(axis=-1)}
+
+
+def difference(b: Array, q: Array, **_: Any) -> Result:
+    """r = b - q, and |r|^2."""
+    return {"r": b - q, SUMS: (abs(b - q) ** 2).sum(axis=-1)}

@@ -23,19 +23,35 @@ SITE_FN void inner_each(const Lattice&, Site s, Vectors<RHS> x, Vectors<RHS> y, 
     UNROLL for (int k = 0; k < RHS; ++k) totals[k] = real_product(get(x, s, k), get(y, s, k));
 }
 
-// p <- r + beta p
-template <int RHS>
-SITE_FN void next_direction(const Lattice&, Site s, Vectors<RHS> p, Vectors<RHS> r, const double* beta) {
-    UNROLL for (int k = 0; k < RHS; ++k) set(p, s, k, multiply_add(number(beta, k), get(p, s, k), get(r, s, k)));
+// x <- x + alpha p, then p <- gamma r + beta p, where the flag is not 0. One r is for all right-hand sides.
+template <int RHS, int RESIDUALS>
+SITE_FN void advance(const Lattice&, Site s, Vectors<RHS> x, Vectors<RHS> p, Vectors<RESIDUALS> r, const double* alpha,
+                     const double* gamma, const double* beta, const double* flag) {
+    UNROLL for (int k = 0; k < RHS; ++k) {
+        if (flag[k] == 0) continue;
+        const ColorVector old = get(p, s, k);
+        set(x, s, k, multiply_add(number(alpha, k), old, get(x, s, k)));
+        set(p, s, k, multiply_add(number(beta, k), old, number(gamma, k) * get(r, s, RESIDUALS == 1 ? 0 : k)));
+    }
 }
 
-// x <- x + alpha p, r <- r - alpha q, and |r|^2
+// r <- r - alpha q, and |r|^2, where the flag is not 0
 template <int RHS>
-SITE_FN void descend(const Lattice&, Site s, Vectors<RHS> x, Vectors<RHS> r, Vectors<RHS> p, Vectors<RHS> q,
-                     const double* alpha, real (&totals)[RHS]) {
+SITE_FN void reduce(const Lattice&, Site s, Vectors<RHS> r, Vectors<RHS> q, const double* alpha, const double* flag,
+                    real (&totals)[RHS]) {
     UNROLL for (int k = 0; k < RHS; ++k) {
-        set(x, s, k, multiply_add(number(alpha, k), get(p, s, k), get(x, s, k)));
+        if (flag[k] == 0) continue;
         const ColorVector left = multiply_add(-number(alpha, k), get(q, s, k), get(r, s, k));
+        set(r, s, k, left);
+        totals[k] = real_product(left, left);
+    }
+}
+
+// r = b - q, and |r|^2
+template <int RHS>
+SITE_FN void difference(const Lattice&, Site s, Vectors<RHS> r, Vectors<RHS> b, Vectors<RHS> q, real (&totals)[RHS]) {
+    UNROLL for (int k = 0; k < RHS; ++k) {
+        const ColorVector left = multiply_add(broadcast(-1), get(q, s, k), get(b, s, k));
         set(r, s, k, left);
         totals[k] = real_product(left, left);
     }

@@ -111,6 +111,8 @@ SITE_FN words product(words a, words b) { return (uint64)(unsigned)a * (unsigned
 SITE_FN wide widen(real a, int) { return a; }
 SITE_FN real narrow(const wide* parts) { return (real)parts[0]; }
 
+#elif defined(COUNTING)
+#include "counting.h"
 #else
 #include "vector.h"
 #endif

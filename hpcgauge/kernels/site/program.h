@@ -6,8 +6,8 @@
 enum Kind : long { LAUNCH, COPY, RATIO, ABOVE, STOP };
 
 // LAUNCH: `call`. Else for each k < count
-// COPY:  out[k] = a[k]
-// RATIO: out[k] = a[k] / b[k] where flag[k] is not 0, else 0
+// COPY:  out[k] = a[k] where flag[k] is not 0; no flag: everywhere
+// RATIO: out[k] = a[k] / b[k] where flag[k] is not 0
 // ABOVE: out[k] = 1 where a[k] > b[k], else 0
 // STOP:  the program ends if no a[k] is other than 0
 struct Step {
@@ -26,6 +26,14 @@ struct Packet {
     long count, components, lanes, bytes;
 };
 
+// A field of one precision from one of the other; `blocks` and `lanes` are those of the floats
+struct Conversion {
+    void* out;
+    const void* x;
+    const int* blocks;
+    long n_blocks, components, lanes, is_narrowing, n_threads;
+};
+
 namespace {
 
 template <class Number>
@@ -39,6 +47,31 @@ void pack_sites(const Packet& p) {
             for (long k = 0; k < p.components; ++k) out[k * p.lanes + lane] = from[k * p.lanes];
         }
         out += p.components * p.lanes;
+    }
+}
+
+typedef double Doubles2 __attribute__((vector_size(16)));
+typedef double Doubles4 __attribute__((vector_size(32)));
+typedef double Doubles8 __attribute__((vector_size(64)));
+typedef float Floats2 __attribute__((vector_size(8)));
+typedef float Floats4 __attribute__((vector_size(16)));
+typedef float Floats8 __attribute__((vector_size(32)));
+
+// One block of floats is two blocks of doubles.
+template <class Doubles, class Floats>
+void convert_blocks(const Conversion& c) {
+    #pragma omp parallel for schedule(static) num_threads(c.n_threads) if (c.n_threads > 1)
+    for (long i = 0; i < c.n_blocks; ++i) {
+        const long first = c.blocks[i] * c.components * 2;
+        Floats* const floats = (Floats*)(c.is_narrowing ? c.out : (void*)c.x) + first;
+        Doubles* const doubles = (Doubles*)(c.is_narrowing ? (void*)c.x : c.out) + first;
+        for (long half = 0; half < 2; ++half)
+            for (long k = 0; k < c.components; ++k) {
+                Floats* const narrow = floats + 2 * k + half;
+                Doubles* const wide = doubles + half * c.components + k;
+                if (c.is_narrowing) *narrow = __builtin_convertvector(*wide, Floats);
+                else *wide = __builtin_convertvector(*narrow, Doubles);
+            }
     }
 }
 
@@ -74,8 +107,14 @@ long one_step(const Step* step) {
     long is_set = 0;
     switch (step->kind) {
         case LAUNCH: whole_launch(step->call); break;
-        case COPY: for (long k = 0; k < n; ++k) step->out[k] = step->a[k]; break;
-        case RATIO: for (long k = 0; k < n; ++k) step->out[k] = step->flag[k] ? step->a[k] / step->b[k] : 0; break;
+        case COPY:
+            for (long k = 0; k < n; ++k)
+                if (!step->flag || step->flag[k]) step->out[k] = step->a[k];
+            break;
+        case RATIO:
+            for (long k = 0; k < n; ++k)
+                if (step->flag[k]) step->out[k] = step->a[k] / step->b[k];
+            break;
         case ABOVE: for (long k = 0; k < n; ++k) step->out[k] = step->a[k] > step->b[k] ? 1 : 0; break;
         case STOP: for (long k = 0; k < n; ++k) is_set += step->a[k] != 0; return is_set > 0;
     }
@@ -94,5 +133,13 @@ void pack(const Packet* packets, long count) {
     for (long k = 0; k < count; ++k)
         if (packets[k].bytes == 8) pack_sites<double>(packets[k]);
         else pack_sites<float>(packets[k]);
+}
+
+void convert(const Conversion* c) {
+    switch (c->lanes) {
+        case 16: convert_blocks<Doubles8, Floats8>(*c); break;
+        case 8: convert_blocks<Doubles4, Floats4>(*c); break;
+        default: convert_blocks<Doubles2, Floats2>(*c);
+    }
 }
 }

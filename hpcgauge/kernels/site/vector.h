@@ -19,14 +19,17 @@ typedef int index_anywhere __attribute__((vector_size(4 * LANES), may_alias, ali
 #if defined(__AVX512F__) && VECTOR_BYTES >= 64
 #define PIECE_BYTES 64
 #define X86(operation, kind) _mm512_##operation##_##kind
+#define X86_STREAM(p, a) _mm512_stream_si512((__m512i*)(p), (__m512i)(a))
 #define ANY_BIT(a) (_mm512_test_epi64_mask(a, a) != 0)
 #elif defined(__FMA__) && defined(__AVX2__) && VECTOR_BYTES >= 32
 #define PIECE_BYTES 32
 #define X86(operation, kind) _mm256_##operation##_##kind
+#define X86_STREAM(p, a) _mm256_stream_si256((__m256i*)(p), (__m256i)(a))
 #define ANY_BIT(a) (!_mm256_testz_si256(a, a))
 #elif defined(__FMA__) && VECTOR_BYTES >= 16
 #define PIECE_BYTES 16
 #define X86(operation, kind) _mm_##operation##_##kind
+#define X86_STREAM(p, a) _mm_stream_si128((__m128i*)(p), (__m128i)(a))
 #define ANY_BIT(a) (!_mm_testz_si128(a, a))
 #elif defined(__aarch64__) && VECTOR_BYTES >= 16
 #define PIECE_BYTES 16
@@ -116,6 +119,20 @@ SITE_FN real load(const scalar* p) { return *(const real_memory*)p; }
 SITE_FN real load_unaligned(const scalar* p) { return *(const real_anywhere*)p; }
 SITE_FN lane_index load_index(const int* p) { return *(const index_anywhere*)p; }
 SITE_FN void store(scalar* p, real a) { *(real_memory*)p = a; }
+// A store that passes by the caches, where the hardware has one; streams_end() before others read what was stored
+SITE_FN void stream(scalar* p, real a) {
+#if defined(X86_STREAM)
+    Pieces<real, integer_piece> x = {a};
+    EACH_PIECE X86_STREAM((integer_piece*)p + i, x.part[i]);
+#else
+    store(p, a);
+#endif
+}
+SITE_FN void streams_end() {
+#if defined(X86_STREAM)
+    _mm_sfence();
+#endif
+}
 // base[index] for each lane; index counts numbers, not bytes, and may be negative
 SITE_FN real gather(const scalar* base, lane_index index) {
 #if defined(__AVX512F__) && defined(HPC_DOUBLE) && LANES == 8

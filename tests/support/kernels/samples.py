@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from hpcgauge.bench.case import complex_normal
 from hpcgauge.bench.oracle.algebra import Array, random_su
 from hpcgauge.bench.oracle.gauge import rough_links
 from hpcgauge.comm.world import World
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
-from tests.support.kernels.cases import complex_normal
 
 # Different extents, one of 2.
 EXTENTS = {2: (4, 8), 3: (4, 6, 8), 4: (4, 2, 6, 8)}

@@ -1,0 +1,67 @@
+"""Floating-point operations and bytes of a kernel, found by running it over the counting type on a small lattice."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from dataclasses import dataclass
+
+import numpy
+
+from hpcgauge.bench.case import Case
+from hpcgauge.comm.world import World
+from hpcgauge.fields.device import Device
+from hpcgauge.fields.field import Field
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.kernels.build import load_library, source
+from hpcgauge.kernels.loop import Launch
+
+# Without padding for blocks of up to 16 sites.
+EXTENTS = {2: (8, 8), 3: (4, 4, 8), 4: (4, 4, 4, 4)}
+READ, WRITTEN = 1, 2
+
+
+class Watched(ctypes.Structure):
+    """struct Watched of kernels/site/counting.h."""
+
+    _fields_ = [("data", ctypes.c_void_p), ("count", ctypes.c_long), ("marks", ctypes.c_void_p)]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Averages over all sites of the lattice, for one call: operations; bytes that must move at least, what is written
+    counted twice; and bytes that are touched, all counted once."""
+
+    flops: float
+    bytes: float
+    touched: float
+
+
+@functools.cache
+def count(name: str, dimensions: int, colors: int, precision: str, parity: str) -> Counts:
+    """The counts of a kernel of the catalogue, run on the sites of a parity.
+
+    Every number of a field counts as often as it must pass between memory and processor: once where it is read, twice
+    where it is written, be it read before (as in an update) or not (ordinary stores fetch what they overwrite).
+    """
+    case = Case(name, colors, precision, EXTENTS[dimensions], n_rhs=1)
+    lattice = Lattice(case.extent, colors, World.alone(), Device("cpu", threads=1), precision)
+    assert lattice.geometry.n_sites == lattice.volume
+    fields = {key: Field(lattice, kind).set_global(case.inputs[key]) for key, kind in case.kinds.items()}
+    launch = Launch(case.entry.kernel, parity, **fields, **case.numbers)
+    target = case.entry.target(dimensions, colors, precision)
+    library = load_library("#define COUNTING 1\n" + source(case.entry.kernel, target), case.entry.kernel.name)
+    library.counted_flops.restype = ctypes.c_int64
+    marks = [numpy.zeros(field.data.size, numpy.uint8) for field in launch.fields]
+    watched = (Watched * len(marks))(
+        *(Watched(field.address, mark.size, mark.ctypes.data) for field, mark in zip(launch.fields, marks, strict=True))
+    )
+    launch.call.function = ctypes.cast(library.launch, ctypes.c_void_p)
+    library.watch(watched, ctypes.c_long(len(marks)))
+    launch()
+    flops = library.counted_flops()
+    library.watch(None, ctypes.c_long(0))
+    size = fields[case.entry.kernel.fields[0].name].data.itemsize / lattice.volume
+    touched = sum(int(numpy.count_nonzero(mark)) for mark in marks)
+    written = sum(int(numpy.count_nonzero(mark & WRITTEN)) for mark in marks)
+    return Counts(flops * target.lanes / lattice.volume, (touched + written) * size, touched * size)

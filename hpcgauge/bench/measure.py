@@ -1,0 +1,213 @@
+"""One row for a kernel: its time beside what the machine can do, measured in turns."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Protocol, final
+
+from hpcgauge.bench.count import Counts, count
+from hpcgauge.bench.limits import VARIANTS, MultiplyAdds, Stream, stream_memory, timing_library
+from hpcgauge.bench.periodic import Periodic
+from hpcgauge.comm.world import World
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.kernels.loop import Launch
+from hpcgauge.kernels.runtime import runtime
+
+N_SETS = 3
+# A sample is so many calls that it takes this long; there are as many samples as fit in the time of a kernel.
+SAMPLE_SECONDS, KERNEL_SECONDS = 2e-4, 1.5
+LEAST_SAMPLES, MOST_SAMPLES = 5, 200
+# Variants of a limit that stay after the first samples.
+TRIED, KEPT = 2, 2
+# Fields that kernels update are set back after so many calls, before numbers grow out of range.
+CALLS_BETWEEN_FILLS = 50
+PRIVATE_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+USUAL_PRIVATE_CACHE = 2**20
+
+
+class WrongResult(RuntimeError):
+    """A kernel that does not do what its formula says; no figure is given for it."""
+
+
+class Probe(Protocol):
+    """Something to be timed. `bytes`, `flops`: of one call on one rank."""
+
+    name: str
+    bytes: float
+    flops: float
+
+    def seconds(self, count: int) -> float:
+        """The time of `count` calls. Collective."""
+        ...
+
+
+@final
+class Rotation:
+    """Launches of a kernel on several sets of fields in turns.
+
+    On one rank they are called from compiled code. On several, from Python, and ghosts move in every call: those of the
+    fields beside the links U, which change seldom, or of U where nothing else is read at neighbours.
+    """
+
+    def __init__(self, periodic: Periodic, counts: Counts, n_sets: int):
+        self.name, self.periodic = "kernel", periodic
+        share = periodic.lattice.local_volume
+        self.bytes, self.flops = counts.bytes * share, counts.flops * share
+        kernel, numbers = periodic.case.entry.kernel, periodic.case.numbers
+        self.sets = [periodic.fields() for _ in range(n_sets)]
+        self.launches = [Launch(kernel, periodic.parity, **fields, **numbers) for fields in self.sets]
+        self.updated = [field.name for field in kernel.fields if field.access == "update"]
+        at_neighbours = [field.name for field in kernel.fields if field.offsets.pairs]
+        self._changing = [key for key in at_neighbours if key != "U"] or at_neighbours
+        self._first = self._calls = 0
+        self._library = timing_library(periodic.lattice.precision, periodic.lattice.lanes(periodic.lattice.precision))
+        addresses = (ctypes.addressof(launch.call) for launch in self.launches)
+        self._pointers = (ctypes.c_void_p * n_sets)(*addresses)
+
+    def check(self) -> None:
+        """Nothing; WrongResult when a set, filled anew, is not what the formula makes of it. Collective."""
+        for fields, launch in zip(self.sets, self.launches, strict=True):
+            for key in self.periodic.written:
+                self.periodic.fill(fields, key)
+            wrong = self.periodic.disagreement(fields, launch())
+            world = self.periodic.lattice.world
+            if world.any(wrong):
+                texts = [text for text in world.allgather(wrong) if text]
+                raise WrongResult(f"kernel {self.periodic.case.name} is wrong: {texts[0]}")
+        self._calls = 0
+
+    def seconds(self, count: int) -> float:
+        """The time of `count` calls. Collective."""
+        if self.updated and self._calls + count > CALLS_BETWEEN_FILLS:
+            self._refill()
+        self._calls += count
+        first, self._first = self._first, self._first + count
+        if self.periodic.lattice.world.size == 1:
+            whole = ctypes.cast(runtime().whole_launch, ctypes.c_void_p)
+            numbers = (len(self.launches), first, count)
+            return float(self._library.launches(whole, self._pointers, *map(ctypes.c_long, numbers)))
+        start = time.perf_counter()
+        for k in range(first, first + count):
+            place = k % len(self.launches)
+            for key in self._changing:
+                self.sets[place][key].touch()
+            self.launches[place]()
+        return time.perf_counter() - start
+
+    def _refill(self) -> None:
+        for fields in self.sets:
+            for key in self.updated:
+                self.periodic.fill(fields, key)
+        self._calls = 0
+
+
+def sampled(world: World, probes: Sequence[Probe]) -> dict[Probe, list[float]]:
+    """Seconds of a call of the slowest rank for every probe, sampled in turns. The fastest variants of a kind of probe
+    go on after the first samples, the others drop out. Collective."""
+    counts = {probe: _calls(world, probe) for probe in probes}
+    samples: dict[Probe, list[float]] = {probe: [] for probe in probes}
+    for _ in range(TRIED):
+        _sample(world, counts, samples)
+    for name in {probe.name for probe in probes}:
+        rivals = [probe for probe in probes if probe.name == name]
+        ranked = sorted(rivals, key=lambda probe: min(samples[probe]) / max(probe.bytes, probe.flops))
+        for slow in ranked[KEPT:]:
+            del counts[slow], samples[slow]
+    round_seconds = sum(counts[probe] * times[-1] for probe, times in samples.items())
+    wanted = int(KERNEL_SECONDS / round_seconds)
+    for _ in range(min(max(wanted, LEAST_SAMPLES), MOST_SAMPLES)):
+        _sample(world, counts, samples)
+    return samples
+
+
+def _calls(world: World, probe: Probe) -> int:
+    """How many calls make a sample; caches, pages and halves of the exchange are warm afterwards. Collective."""
+    probe.seconds(1)
+    calls = 1
+    while calls < CALLS_BETWEEN_FILLS:
+        taken = max(world.allgather(probe.seconds(calls)))
+        if taken >= SAMPLE_SECONDS / 2:
+            return min(CALLS_BETWEEN_FILLS, max(1, round(calls * SAMPLE_SECONDS / taken)))
+        calls *= 4
+    return CALLS_BETWEEN_FILLS
+
+
+def _sample(world: World, counts: dict[Probe, int], samples: dict[Probe, list[float]]) -> None:
+    """One more sample of every probe. Collective."""
+    for probe, calls in counts.items():
+        world.barrier()
+        samples[probe].append(max(world.allgather(probe.seconds(calls) / calls)))
+
+
+def private_cache() -> int:
+    """Bytes of the last cache that a core has for itself."""
+    text = PRIVATE_CACHE.read_text().strip() if PRIVATE_CACHE.exists() else ""
+    return int(text[:-1]) * 1024 if text.endswith("K") else USUAL_PRIVATE_CACHE
+
+
+def number_of_sets(world: World, footprint: float, threads: int) -> int:
+    """One where a set of fields fits in the private caches, as in a solver; else 3, or what half of the free memory
+    holds, streams beside fields. Collective."""
+    if footprint <= private_cache() * threads:
+        return 1
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / world.local_size
+    return min(world.allgather(int(min(N_SETS, max(1, free / 2 / (2 * footprint))))))
+
+
+def measure(name: str, lattice: Lattice) -> dict[str, Any]:
+    """The row of a kernel of the catalogue. WrongResult when it is not what its formula says. Collective."""
+    world, threads, precision = lattice.world, lattice.device.threads, lattice.precision
+    parity = "even" if name.startswith("staggered_hop") else "both"
+    counts = count(name, lattice.dimensions, lattice.colors, precision, parity)
+    footprint = int(counts.touched * lattice.local_volume)
+    n_sets = number_of_sets(world, footprint, threads)
+    kernel = Rotation(Periodic(name, lattice, parity), counts, n_sets)
+    kernel.check()
+    memory = stream_memory(lattice.device, precision, footprint, n_sets)
+    lanes = lattice.lanes(precision)
+    streams = [Stream(variant, memory, footprint, lattice.device, lanes) for variant in VARIANTS]
+    probes: list[Probe] = [kernel, MultiplyAdds(lattice.device, precision, lanes), *streams]
+    samples = sampled(world, probes)
+    kernel.check()
+    rates = _rates(samples, world.size)
+    seconds = median(samples[kernel])
+    n_bytes, flops = kernel.bytes * world.size, kernel.flops * world.size
+    needed = {"memory": n_bytes / rates["stream"], "arithmetic": flops / rates["fma"]}
+    limit = max(needed, key=lambda kind: needed[kind])
+    return {
+        "kernel": name,
+        "extent": list(lattice.extent),
+        "colors": lattice.colors,
+        "precision": precision,
+        "parity": parity,
+        "ranks": world.size,
+        "threads": threads,
+        "seconds": seconds,
+        "seconds_min": min(samples[kernel]),
+        "samples": len(samples[kernel]),
+        "flops": flops,
+        "bytes": n_bytes,
+        "footprint": footprint * world.size,
+        "sets": n_sets,
+        "gflops": flops / seconds / 1e9,
+        "gbytes_per_s": n_bytes / seconds / 1e9,
+        **{f"{kind}_gbytes_per_s": rates[kind] / 1e9 for kind in ("stream", "copy", "triad")},
+        "fma_gflops": rates["fma"] / 1e9,
+        "limited_by": limit,
+        "fraction_of_limit": needed[limit] / seconds,
+        "checked": True,
+    }
+
+
+def _rates(samples: dict[Probe, list[float]], n_ranks: int) -> dict[str, float]:
+    """Bytes or operations in a second of all ranks together, the best of the variants of every kind."""
+    rates: dict[str, float] = {}
+    for probe, times in samples.items():
+        rate = n_ranks * max(probe.bytes, probe.flops) / median(times)
+        rates[probe.name] = max(rate, rates.get(probe.name, 0.0))
+    return rates
