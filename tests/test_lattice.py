@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.lattice.geometry import Geometry
-from hpcgauge.lattice.ghosts import ANY_BLOCKS, ONE_BLOCK, BlockTables, Ghosts, block_tables, plan_ghosts
+from hpcgauge.lattice.ghosts import (
+    ANY_SITES,
+    ONE_BLOCK,
+    SITE_KINDS,
+    TWO_BLOCKS,
+    BlockTables,
+    Ghosts,
+    block_tables,
+    plan_ghosts,
+)
 from hpcgauge.lattice.grid import check_grid, possible_grids, process_grid
 from hpcgauge.lattice.offsets import BACKWARD, FORWARD, LOCAL, STAR, Offsets, rectangle
 from hpcgauge.network.cask import path_kernels
@@ -237,17 +246,34 @@ def test_block_tables(extent: tuple[int, ...], grid: tuple[int, ...], lanes: int
 
 def check_blocks(geometry: Geometry, plan: Ghosts, tables: BlockTables, lanes: int) -> None:
     true = (geometry.coordinates[:, -1] >= 0).reshape(-1, lanes)
-    for block, offset in product(range(len(tables.site)), range(plan.neighbours.shape[1])):
-        entries = plan.neighbours[block * lanes : (block + 1) * lanes, offset]
-        assert (tables.site[block, offset] == entries).all()
-        first, second = tables.blocks[block, offset].tolist()
-        needed, found = entries[true[block]], set((entries[true[block]] // lanes).tolist())
-        if len(found) == 1 and (needed % lanes == np.arange(lanes)[true[block]]).all():
-            assert (first, second) == (found.pop(), ONE_BLOCK)
-        elif found:
-            assert found <= {first, second} if len(found) <= 2 else second == ANY_BLOCKS
-    reaches_out = ((tables.site >= plan.n_sites) & true[:, None, :]).any(axis=(1, 2))
+    entries = plan.neighbours.reshape(-1, lanes, plan.neighbours.shape[1])
+    for block, offset in product(range(len(tables.blocks)), range(plan.neighbours.shape[1])):
+        wanted, named = entries[block, :, offset], sites_named(tables, block, offset, lanes)
+        assert (wanted == named)[true[block]].all()
+        kind = tables.blocks[block, offset, 1] % SITE_KINDS
+        assert true[block].any() <= (kind == wanted_kind(wanted[true[block]], true[block], lanes))
+    reaches_out = ((entries >= plan.n_sites) & true[:, :, None]).any(axis=(1, 2))
     half = len(reaches_out) // 2
     for parity, blocks in enumerate((range(half), range(half, 2 * half), range(2 * half))):
         assert tables.interior[parity].tolist() == [block for block in blocks if not reaches_out[block]]
         assert tables.boundary[parity].tolist() == [block for block in blocks if reaches_out[block]]
+
+
+def sites_named(tables: BlockTables, block: int, offset: int, lanes: int) -> np.ndarray:
+    """What a kernel makes of the tables."""
+    first, code = tables.blocks[block, offset].tolist()
+    kind, place = code % SITE_KINDS, code // SITE_KINDS
+    if kind == ONE_BLOCK:
+        return first * lanes + np.arange(lanes)
+    if kind == ANY_SITES:
+        return tables.lanes[place : place + lanes]
+    second = first + tables.lanes[place]
+    both = np.concatenate([first * lanes + np.arange(lanes), second * lanes + np.arange(lanes)])
+    return both[tables.lanes[place + 1 : place + 1 + lanes]]
+
+
+def wanted_kind(sites: np.ndarray, true: np.ndarray, lanes: int) -> int:
+    blocks = set((sites // lanes).tolist())
+    if len(blocks) == 1 and (sites % lanes == np.arange(lanes)[true]).all():
+        return ONE_BLOCK
+    return TWO_BLOCKS if len(blocks) <= 2 else ANY_SITES

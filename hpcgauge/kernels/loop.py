@@ -162,12 +162,10 @@ class _Tables:
 
     def __init__(self, lattice: Lattice, kernel: Kernel, precision: str):
         tables = lattice.tables(kernel.offsets, precision)
-        geometry, lanes = lattice.geometry, lattice.lanes(precision)
-        coordinates = geometry.coordinates.reshape(-1, lanes, lattice.dimensions + 1).transpose(0, 2, 1)
         self.kept = [
-            tables.site,
+            tables.lanes,
             tables.blocks,
-            numpy.ascontiguousarray(coordinates, dtype=numpy.int32),
+            _coordinates(lattice, precision),
             numpy.array(lattice.extent, dtype=numpy.int32),
             *tables.interior,
             *tables.boundary,
@@ -177,6 +175,15 @@ class _Tables:
             (_part(interior, lattice), _part(boundary, lattice))
             for interior, boundary in zip(tables.interior, tables.boundary, strict=True)
         )
+
+
+def _coordinates(lattice: Lattice, precision: str) -> numpy.ndarray:
+    """int32 [block][dimensions + 1][lane], shared by all offset sets."""
+    key = "coordinates", precision
+    if key not in lattice.prepared:
+        blocks = lattice.geometry.coordinates.reshape(-1, lattice.lanes(precision), lattice.dimensions + 1)
+        lattice.prepared[key] = numpy.ascontiguousarray(blocks.transpose(0, 2, 1), dtype=numpy.int32)
+    return lattice.prepared[key]
 
 
 def _are_same(before: Sequence[numpy.ndarray], now: Sequence[numpy.ndarray]) -> bool:

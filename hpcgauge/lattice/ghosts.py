@@ -14,7 +14,8 @@ from hpcgauge.lattice.geometry import Geometry, ravel, unravel
 from hpcgauge.lattice.offsets import Offsets
 
 # Of a block's neighbours; the same names stand in kernels/site/lattice.h.
-ONE_BLOCK, ANY_BLOCKS = -1, -2
+ONE_BLOCK, TWO_BLOCKS, ANY_SITES = range(3)
+SITE_KINDS = 4
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,15 @@ def _message(geometry: Geometry, far: int, start: int, sites: numpy.ndarray) -> 
 class BlockTables:
     """A neighbour table cut into blocks of `lanes` sites, as kernels read it.
 
-    `site`: int32 [block][offset][lane]; `blocks`: int32 [block][offset][2], the blocks that the neighbours of a block
-    lie in (padding lanes may be anything): (a, ONE_BLOCK) where they are block a in order, (a, b) where all are of
-    blocks a and b, else (a, ANY_BLOCKS). `interior[parity]`, `boundary[parity]`: int32 lists of blocks, parity 0 even,
-    1 odd, 2 both.
+    `blocks`: int32 [block][offset][2], the block that the neighbours of a block lie in, the first where they are two,
+    and SITE_KINDS times a place in `lanes` plus their kind (padding lanes may be anything). ONE_BLOCK: a block in
+    order. TWO_BLOCKS: at the place stand how far the second block is from the first, and each neighbour's place in the
+    two. ANY_SITES: at the place stand the numbers of the sites. `interior[parity]`, `boundary[parity]`: int32 lists of
+    blocks, parity 0 even, 1 odd, 2 both.
     """
 
-    site: numpy.ndarray
     blocks: numpy.ndarray
+    lanes: numpy.ndarray
     interior: tuple[numpy.ndarray, ...]
     boundary: tuple[numpy.ndarray, ...]
 
@@ -112,18 +114,26 @@ def block_tables(geometry: Geometry, ghosts: Ghosts, lanes: int) -> BlockTables:
     half = len(site) // 2
     parities = (blocks < half, blocks >= half, blocks >= 0)
     return BlockTables(
-        site=numpy.ascontiguousarray(site, dtype=numpy.int32),
-        blocks=_blocks(site, true_lane, lanes),
+        *_blocks(site, true_lane, lanes),
         interior=tuple(blocks[chosen & ~reaches_out] for chosen in parities),
         boundary=tuple(blocks[chosen & reaches_out] for chosen in parities),
     )
 
 
-def _blocks(site: numpy.ndarray, true_lane: numpy.ndarray, lanes: int) -> numpy.ndarray:
-    """`blocks` of BlockTables. Lane 0 of a block is a true site wherever any of its lanes is."""
+def _blocks(site: numpy.ndarray, true_lane: numpy.ndarray, lanes: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """`blocks` and `lanes` of BlockTables."""
     of = numpy.where(true_lane, site // lanes, site[:, :, :1] // lanes)
-    low, high = of.min(axis=2), of.max(axis=2)
-    is_in_order = (site == low[:, :, None] * lanes + numpy.arange(lanes)) | ~true_lane
-    is_of_two = (of == low[:, :, None]) | (of == high[:, :, None])
-    second = numpy.where(is_in_order.all(axis=2), ONE_BLOCK, numpy.where(is_of_two.all(axis=2), high, ANY_BLOCKS))
-    return numpy.ascontiguousarray(numpy.stack([low, second], axis=2), dtype=numpy.int32)
+    first, second = of.min(axis=2), of.max(axis=2)
+    in_first = of == first[:, :, None]
+    place = numpy.where(true_lane, site - of * lanes + numpy.where(in_first, 0, lanes), 0)
+    is_in_order = ((place == numpy.arange(lanes)) | ~true_lane).all(axis=2)
+    is_of_two = (in_first | (of == second[:, :, None])).all(axis=2) & ~is_in_order
+    # Blocks and offsets have few different patterns of lanes.
+    pattern = numpy.concatenate([(second - first)[is_of_two][:, None], place[is_of_two]], axis=1)
+    patterns, number = numpy.unique(pattern, axis=0, return_inverse=True)
+    others = site[~(is_of_two | is_in_order)]
+    kinds = numpy.full(is_in_order.shape, ONE_BLOCK)
+    kinds[is_of_two] = SITE_KINDS * number.ravel() * (1 + lanes) + TWO_BLOCKS
+    kinds[~(is_of_two | is_in_order)] = SITE_KINDS * (patterns.size + lanes * numpy.arange(len(others))) + ANY_SITES
+    found = numpy.stack([first, kinds], axis=2).astype(numpy.int32)
+    return found, numpy.concatenate([patterns.ravel(), others.ravel(), [0]]).astype(numpy.int32)

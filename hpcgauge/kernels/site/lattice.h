@@ -13,19 +13,21 @@ struct Site {
     int index;
 };
 #else
-// LANES sites: a block (second = ONE_BLOCK), or by their numbers `lanes` in memory, of the blocks `block` and `second` or
-// of any blocks (second = ANY_BLOCKS).
-static constexpr int ONE_BLOCK = -1, ANY_BLOCKS = -2;
-static constexpr int LANE_BITS = LANES == 16 ? 4 : LANES == 8 ? 3 : LANES == 4 ? 2 : 1;
+// LANES sites: a block in order (kind = ONE_BLOCK); or sites of two blocks (TWO_BLOCKS), `lanes` saying how far the second
+// is from the first and the place of each site in the two; or any sites (ANY_SITES), `lanes` being their numbers in memory.
+enum SiteKind : int { ONE_BLOCK, TWO_BLOCKS, ANY_SITES };
+static constexpr int SITE_KINDS = 4;
 struct Site {
-    int block, second;
+    int block;
+    SiteKind kind;
     const int* lanes;
 };
+static constexpr int LANE_BITS = LANES == 16 ? 4 : LANES == 8 ? 3 : LANES == 4 ? 2 : 1;
 #endif
 
 struct Lattice {
-    const int* neighbours;   // [block][offset][lane]
-    const int* blocks;       // [block][offset][2]: `block` and `second` of struct Site
+    const int* neighbours;   // GPU: [block][offset][lane], numbers of sites; CPU: what `lanes` of struct Site points to
+    const int* blocks;       // [block][offset][2]: the (first) block, and SITE_KINDS times the place in `neighbours` + kind
     const int* coordinates;  // [block][N_DIMENSIONS + 1][lane]: global coordinates, global number (-1: padding)
     const int* extent;       // global
 };
@@ -47,8 +49,8 @@ SITE_FN Site shift(const Lattice& g, Site x, int mu, int i, int nu, int j) {
 #if ON_GPU
     return Site{table_entry(g.neighbours, x, N_OFFSETS, place)};
 #else
-    const long entry = (long)x.block * N_OFFSETS + place;
-    return Site{g.blocks[2 * entry], g.blocks[2 * entry + 1], g.neighbours + entry * LANES};
+    const int* entry = g.blocks + ((long)x.block * N_OFFSETS + place) * 2;
+    return Site{entry[0], SiteKind((unsigned)entry[1] % SITE_KINDS), g.neighbours + (unsigned)entry[1] / SITE_KINDS};
 #endif
 }
 
@@ -77,13 +79,11 @@ SITE_FN void fetch(const Reals<COMPONENTS>& field, Site x, int first, real (&val
     UNROLL for (int k = 0; k < COUNT; ++k) values[k] = p[k * LANES];
 #else
     const scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
-    if (x.second == ONE_BLOCK) {
+    if (x.kind == ONE_BLOCK) {
         UNROLL for (int k = 0; k < COUNT; ++k) values[k] = load(p + k * LANES);
-    } else if (x.second >= 0) {
-        const scalar* q = field.data + ((long)x.second * COMPONENTS + first) * LANES;
-        const lane_index at = load_index(x.lanes);
-        const lane_index lane = at & (LANES - 1);
-        const pick_index from = picks(select((at >> LANE_BITS) == x.block, lane, lane + LANES));
+    } else if (x.kind == TWO_BLOCKS) {
+        const scalar* q = p + (long)x.lanes[0] * (COMPONENTS * LANES);
+        const pick_index from = picks(load_index(x.lanes + 1));
         UNROLL for (int k = 0; k < COUNT; ++k) values[k] = pick(load(p + k * LANES), load(q + k * LANES), from);
     } else {
         const lane_index at = load_index(x.lanes);
