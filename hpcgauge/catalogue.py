@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from hpcgauge.fermion.descent import advance_kernel, difference_kernel, reduce_kernel
+from hpcgauge.fermion.multishift import placed_kernel, shifted_difference_kernel
 from hpcgauge.fermion.staggered import gradient_kernel, hop_add_kernel, hop_kernel
 from hpcgauge.fermion.vectors import inner_each_kernel
 from hpcgauge.fields.device import host_lanes
@@ -30,6 +31,8 @@ MODULES = (
 )
 # Numbers are drawn in double precision, and rounded later.
 DOUBLE_ONLY = ("random_group", "random_momenta", "random_vectors")
+# Fields with one vector on a site instead of one for each right-hand side.
+SINGLE_VECTORS = {"shifted_difference": ("b",), "placed": ("x",)}
 # Fields with one matrix on a site instead of one for each direction.
 SINGLE_MATRICES = {
     "gauge_rotate": ("G",),
@@ -73,6 +76,8 @@ def all_kernels(dimensions: int, reach: int, n_rhs: int) -> dict[str, Kernel]:
         advance_kernel(n_rhs),
         reduce_kernel(n_rhs),
         difference_kernel(n_rhs),
+        shifted_difference_kernel(n_rhs),
+        placed_kernel(n_rhs),
     )
     found |= {kernel.name: kernel for kernel in made}
     for variant in VARIANTS:
@@ -88,8 +93,9 @@ def all_entries(dimensions: int, reach: int, n_rhs: int) -> dict[str, Entry]:
     usual = {"matrix": MATRICES, "vector": vectors(n_rhs), "real": reals(number_of_paths), "any": MATRICES}
     found: dict[str, Entry] = {}
     for name, kernel in all_kernels(dimensions, reach, n_rhs).items():
-        singles = SINGLE_MATRICES.get(kernel.name, ())
-        kinds = [ROTATION if field.name in singles else usual[field.element] for field in kernel.fields]
+        single = dict.fromkeys(SINGLE_MATRICES.get(kernel.name, ()), ROTATION)
+        single |= dict.fromkeys(SINGLE_VECTORS.get(kernel.name, ()), vectors(1))
+        kinds = [single.get(field.name, usual[field.element]) for field in kernel.fields]
         found[name] = Entry(kernel, tuple(kinds))
         if kernel.name in ("random_group", "shifted"):
             found[f"{name} on {ROTATION.name}"] = Entry(kernel, (ROTATION,) * len(kinds))

@@ -6,6 +6,7 @@ import ctypes
 import os
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol, final
@@ -19,15 +20,16 @@ from hpcgauge.kernels.loop import Launch
 from hpcgauge.kernels.runtime import runtime
 
 N_SETS = 3
-# A sample is so many calls that it takes this long; there are as many samples as fit in the time of a kernel.
+# A sample is so many calls that it takes this long; as many are taken as fit in the time of a kernel.
 SAMPLE_SECONDS, KERNEL_SECONDS = 2e-4, 1.5
 LEAST_SAMPLES, MOST_SAMPLES = 5, 200
 # Variants of a limit that stay after the first samples.
 TRIED, KEPT = 2, 2
+MOST_CALLS = 50
 # Fields that kernels update are set back after so many calls, before numbers grow out of range.
-CALLS_BETWEEN_FILLS = 50
-PRIVATE_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
-USUAL_PRIVATE_CACHE = 2**20
+CALLS_BETWEEN_FILLS = 100
+CACHE = "/sys/devices/system/cpu/cpu0/cache/index{level}/size"
+USUAL_CACHE = {2: 2**20, 3: 2**25}
 
 
 class WrongResult(RuntimeError):
@@ -35,11 +37,16 @@ class WrongResult(RuntimeError):
 
 
 class Probe(Protocol):
-    """Something to be timed. `bytes`, `flops`: of one call on one rank."""
+    """Something to be timed. `bytes`, `flops`: of one call on one rank. `settle`: untimed calls, so that its data lie in
+    the caches that they lie in when it is called over and over, and nothing else is."""
 
     name: str
     bytes: float
     flops: float
+
+    def settle(self, count: int) -> None:
+        """Nothing comes back. Collective."""
+        ...
 
     def seconds(self, count: int) -> float:
         """The time of `count` calls. Collective."""
@@ -81,10 +88,16 @@ class Rotation:
                 raise WrongResult(f"kernel {self.periodic.case.name} is wrong: {texts[0]}")
         self._calls = 0
 
+    def settle(self, count: int) -> None:
+        """As many untimed calls; fields that are updated are set back from time to time. Collective."""
+        if self._calls > CALLS_BETWEEN_FILLS:
+            for fields, key in product(self.sets, self.updated):
+                self.periodic.fill(fields, key)
+            self._calls = 0
+        self.seconds(count)
+
     def seconds(self, count: int) -> float:
         """The time of `count` calls. Collective."""
-        if self.updated and self._calls + count > CALLS_BETWEEN_FILLS:
-            self._refill()
         self._calls += count
         first, self._first = self._first, self._first + count
         if self.periodic.lattice.world.size == 1:
@@ -99,61 +112,58 @@ class Rotation:
             self.launches[place]()
         return time.perf_counter() - start
 
-    def _refill(self) -> None:
-        for fields in self.sets:
-            for key in self.updated:
-                self.periodic.fill(fields, key)
-        self._calls = 0
 
-
-def sampled(world: World, probes: Sequence[Probe]) -> dict[Probe, list[float]]:
-    """Seconds of a call of the slowest rank for every probe, sampled in turns. The fastest variants of a kind of probe
-    go on after the first samples, the others drop out. Collective."""
-    counts = {probe: _calls(world, probe) for probe in probes}
+def sampled(world: World, probes: Sequence[Probe], step: int) -> dict[Probe, list[float]]:
+    """Seconds of a call of the slowest rank for every probe, sampled in turns: `step` calls untimed, then a multiple of
+    `step`. The fastest variants of a kind of probe go on after the first samples, the others drop out. Collective."""
+    counts = {probe: _calls(world, probe, step) for probe in probes}
     samples: dict[Probe, list[float]] = {probe: [] for probe in probes}
     for _ in range(TRIED):
-        _sample(world, counts, samples)
+        _sample(world, counts, samples, step)
     for name in {probe.name for probe in probes}:
         rivals = [probe for probe in probes if probe.name == name]
         ranked = sorted(rivals, key=lambda probe: min(samples[probe]) / max(probe.bytes, probe.flops))
         for slow in ranked[KEPT:]:
             del counts[slow], samples[slow]
-    round_seconds = sum(counts[probe] * times[-1] for probe, times in samples.items())
+    round_seconds = sum((counts[probe] + step) * times[-1] for probe, times in samples.items())
     wanted = int(KERNEL_SECONDS / round_seconds)
     for _ in range(min(max(wanted, LEAST_SAMPLES), MOST_SAMPLES)):
-        _sample(world, counts, samples)
+        _sample(world, counts, samples, step)
     return samples
 
 
-def _calls(world: World, probe: Probe) -> int:
-    """How many calls make a sample; caches, pages and halves of the exchange are warm afterwards. Collective."""
-    probe.seconds(1)
-    calls = 1
-    while calls < CALLS_BETWEEN_FILLS:
-        taken = max(world.allgather(probe.seconds(calls)))
+def _calls(world: World, probe: Probe, step: int) -> int:
+    """How many calls make a sample. Collective."""
+    probe.settle(step)
+    rounds, most = 1, max(1, MOST_CALLS // step)
+    while rounds < most:
+        taken = max(world.allgather(probe.seconds(rounds * step)))
         if taken >= SAMPLE_SECONDS / 2:
-            return min(CALLS_BETWEEN_FILLS, max(1, round(calls * SAMPLE_SECONDS / taken)))
-        calls *= 4
-    return CALLS_BETWEEN_FILLS
+            rounds = max(1, round(rounds * SAMPLE_SECONDS / taken))
+            break
+        rounds *= 4
+    return min(rounds, most) * step
 
 
-def _sample(world: World, counts: dict[Probe, int], samples: dict[Probe, list[float]]) -> None:
+def _sample(world: World, counts: dict[Probe, int], samples: dict[Probe, list[float]], step: int) -> None:
     """One more sample of every probe. Collective."""
     for probe, calls in counts.items():
+        probe.settle(step)
         world.barrier()
         samples[probe].append(max(world.allgather(probe.seconds(calls) / calls)))
 
 
-def private_cache() -> int:
-    """Bytes of the last cache that a core has for itself."""
-    text = PRIVATE_CACHE.read_text().strip() if PRIVATE_CACHE.exists() else ""
-    return int(text[:-1]) * 1024 if text.endswith("K") else USUAL_PRIVATE_CACHE
+def cache_size(level: int) -> int:
+    """Bytes of a cache: 2, the last that a core has for itself; 3, the last of all."""
+    path = Path(CACHE.format(level=level))
+    text = path.read_text().strip() if path.exists() else ""
+    return int(text[:-1]) * 1024 if text.endswith("K") else USUAL_CACHE[level]
 
 
 def number_of_sets(world: World, footprint: float, threads: int) -> int:
     """One where a set of fields fits in the private caches, as in a solver; else 3, or what half of the free memory
     holds, streams beside fields. Collective."""
-    if footprint <= private_cache() * threads:
+    if footprint <= cache_size(2) * threads:
         return 1
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / world.local_size
     return min(world.allgather(int(min(N_SETS, max(1, free / 2 / (2 * footprint))))))
@@ -172,7 +182,8 @@ def measure(name: str, lattice: Lattice) -> dict[str, Any]:
     lanes = lattice.lanes(precision)
     streams = [Stream(variant, memory, footprint, lattice.device, lanes) for variant in VARIANTS]
     probes: list[Probe] = [kernel, MultiplyAdds(lattice.device, precision, lanes), *streams]
-    samples = sampled(world, probes)
+    # Beyond the last cache every call finds the same, so that there is no need to go over all sets.
+    samples = sampled(world, probes, n_sets if footprint <= cache_size(3) else 1)
     kernel.check()
     rates = _rates(samples, world.size)
     seconds = median(samples[kernel])

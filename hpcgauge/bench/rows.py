@@ -12,7 +12,7 @@ from rich.table import Table
 
 from hpcgauge._version import VERSION
 from hpcgauge.bench.case import entries
-from hpcgauge.bench.measure import measure, private_cache
+from hpcgauge.bench.measure import cache_size, measure
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError
 from hpcgauge.fields.lattice import PRECISIONS, Lattice
@@ -91,7 +91,8 @@ def machine(lattice: Lattice) -> dict[str, Any]:
         "hpcgauge": VERSION,
         "processor": model,
         "doubles_per_register": lattice.device.lanes,
-        "private_cache": private_cache(),
+        "private_cache": cache_size(2),
+        "last_cache": cache_size(3),
         "ranks": lattice.world.size,
         "process_grid": list(lattice.process_grid),
         "threads": lattice.device.threads,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from itertools import chain
 from typing import final
 
 import numpy
@@ -13,7 +15,7 @@ from hpcgauge.kernels import program
 from hpcgauge.kernels.algebra import zeros_like
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, writes
 from hpcgauge.kernels.loop import Launch
-from hpcgauge.kernels.program import Program
+from hpcgauge.kernels.program import Program, Step
 
 # A residual that is so much larger than the recursion made it is a new beginning.
 LOST = 2.0
@@ -42,6 +44,41 @@ def difference_kernel(n_rhs: int) -> Kernel:
 
 
 @final
+class Advance:
+    """The launch of x += alpha p, then p = gamma r + beta p, with its numbers for each right-hand side."""
+
+    def __init__(self, x: Field, p: Field, r: Field, parity: str):
+        n_rhs, start = x.kind.count, {"alpha": 0.0, "gamma": 1.0, "beta": 0.0, "flag": 0.0}
+        self.launch = Launch(advance_kernel(n_rhs), parity, x=x, p=p, r=r, **start)
+        self.alpha, self.gamma, self.beta, self.flag = self.launch.numbers.reshape(4, n_rhs)
+
+    def settle(self) -> None:
+        """Nothing; x takes the last alpha p, which waited for the next step. Collective."""
+        kept = self.launch.numbers.copy()
+        self.flag[:] = self.alpha != 0
+        self.gamma[:], self.beta[:] = 0, 1
+        if self.flag.any():
+            self.launch()
+        self.launch.numbers[:] = kept
+        self.alpha[:] = 0
+
+
+@final
+class Shifted:
+    """Beside a descent for A x = b, from x = 0, one for (A + sigma) x = b, sigma >= 0, on the same residuals
+    (hep-lat/9612014), until its own |r|^2 is at most the goal."""
+
+    def __init__(self, sigma: float, x: Field, r: Field, parity: str):
+        self.sigma, self.x, self.advance = sigma, x, Advance(x, zeros_like(x), r, parity)
+
+    def steps(self, first: Advance, squares: numpy.ndarray, goals: numpy.ndarray) -> tuple[list[Step], list[Step]]:
+        """What it does where the descent `first` advances, and when that has its new alpha, beta and |r|^2."""
+        state, own = numpy.array([self.sigma, 1.0, squares[0], 0.0]), self.advance
+        turn = program.Shift(own.launch.numbers, first.launch.numbers, squares, own.flag, state)
+        return [program.above(own.flag, state[2:3], goals), own.launch], [turn]
+
+
+@final
 class Descent:
     """Conjugate gradients for D^+D in the precision of the fields; r is the residual of x, and both are changed.
 
@@ -56,25 +93,36 @@ class Descent:
         n_rhs, middle = x.kind.count, zeros_like(r)
         self.p, self.q = zeros_like(r), zeros_like(r)
         self.product = D.normal_launches(self.p, middle, self.q, parity)
-        pairs = {"alpha": 0.0, "gamma": 1.0, "beta": 0.0, "flag": 0.0}
-        self._advance = Launch(advance_kernel(n_rhs), parity, x=x, p=self.p, r=r, **pairs)
-        reduce = Launch(reduce_kernel(n_rhs), parity, r=r, q=self.q, alpha=0.0, flag=0.0)
-        self._alpha, self._gamma, self._beta, self._flag = self._advance.numbers.reshape(4, n_rhs)
-        alpha, flag = reduce.numbers.reshape(2, n_rhs)
+        self._advance = Advance(x, self.p, r, parity)
+        self._reduce = Launch(reduce_kernel(n_rhs), parity, r=r, q=self.q, alpha=0.0, flag=0.0)
         self.squares, self.goals = numpy.zeros(n_rhs), numpy.zeros(n_rhs)
-        self.program = Program(
+        self._shifted: Sequence[Shifted] = ()
+        self.program = self._program()
+
+    def carry(self, shifted: Sequence[Shifted]) -> None:
+        """Nothing; shifted systems go beside it from here, x = 0 and `restart`, on. There is one right-hand side."""
+        self._shifted = shifted
+        self.program = self._program()
+
+    def _program(self) -> Program:
+        first = self._advance
+        alpha, flag = self._reduce.numbers.reshape(2, len(self.squares))
+        beside = [one.steps(first, self.squares, self.goals) for one in self._shifted]
+        return Program(
             [
-                program.above(self._flag, self.squares, self.goals),
-                program.stop_unless(self._flag),
-                self._advance,
+                program.above(first.flag, self.squares, self.goals),
+                program.stop_unless(first.flag),
+                first.launch,
+                *chain.from_iterable(advancing for advancing, _ in beside),
                 *self.product,
-                program.copy(flag, self._flag),
-                program.copy(self._gamma, numpy.ones(n_rhs), flag),
-                program.ratio(self._alpha, self.squares, self.product[1].sums, flag),
-                program.copy(alpha, self._alpha),
-                reduce,
-                program.ratio(self._beta, reduce.sums, self.squares, flag),
-                program.copy(self.squares, reduce.sums, flag),
+                program.copy(flag, first.flag),
+                program.copy(first.gamma, numpy.ones(len(flag)), flag),
+                program.ratio(first.alpha, self.squares, self.product[1].sums, flag),
+                program.copy(alpha, first.alpha),
+                self._reduce,
+                program.ratio(first.beta, self._reduce.sums, self.squares, flag),
+                program.copy(self.squares, self._reduce.sums, flag),
+                *chain.from_iterable(turning for _, turning in beside),
             ]
         )
 
@@ -86,18 +134,13 @@ class Descent:
         return steps
 
     def settle(self) -> None:
-        """Nothing; x takes the last alpha p, which waited for the next step. Collective."""
-        kept = self._advance.numbers.copy()
-        self._flag[:] = self._alpha != 0
-        self._gamma[:], self._beta[:] = 0, 1
-        if self._flag.any():
-            self._advance()
-        self._advance.numbers[:] = kept
-        self._alpha[:] = 0
+        """Nothing; every x takes the last alpha p, which waited for the next step. Collective."""
+        for advance in (self._advance, *(one.advance for one in self._shifted)):
+            advance.settle()
 
     def restart(self, squares: numpy.ndarray) -> None:
         """Nothing; the next direction is r, a residual made anew with |r|^2 = squares."""
-        self.squares[:], self._gamma[:], self._beta[:] = squares, 1, 0
+        self.squares[:], self._advance.gamma[:], self._advance.beta[:] = squares, 1, 0
 
     def renew(self, squares: numpy.ndarray, products: numpy.ndarray) -> None:
         """Nothing; the recursion goes on from r, a residual made anew with |r|^2 = squares and <r, p> = products.
@@ -106,8 +149,9 @@ class Descent:
         the recursion had lost r, so that |r| is LOST times what it had come to, or more.
         """
         factor = ratio(squares, self.squares)
-        self._beta *= numpy.where(factor < LOST**2, factor, 0.0)
-        self._gamma[:] = 1 - self._beta * ratio(products, squares)
+        beta = self._advance.beta
+        beta *= numpy.where(factor < LOST**2, factor, 0.0)
+        self._advance.gamma[:] = 1 - beta * ratio(products, squares)
         self.squares[:] = squares
 
 

@@ -17,7 +17,7 @@ from hpcgauge.kernels.convert import convert, converted
 from hpcgauge.kernels.loop import Launch
 
 # Single precision is asked for so much before the residual is made anew in double.
-DROP = 0.03
+DROP = 0.01
 # So many steps are made at most before that: where single precision gets nowhere, double is to go on.
 PATIENCE = 1000
 

@@ -41,10 +41,10 @@ def solve(
     source = D.adjoint(b)
     sizes, sources = inner_each(b, b), inner_each(source, source)
     # |D^+ r| >= m |r|, so the residual of D is at most |D^+ b| / (m |b|) times that of D^+D.
-    factors = _relative(sources, sizes) / (abs(D.mass) or 1.0)
+    factors = relative(sources, sizes) / (abs(D.mass) or 1.0)
     inner = solve_normal(D, source, tolerance / numpy.maximum(1.0, factors), max_steps, precision=precision)
     left = combine(1.0, b, -1.0, D(inner.value))
-    return _solution(inner.value, tolerance, inner.steps, _relative(inner_each(left, left), sizes))
+    return _solution(inner.value, tolerance, inner.steps, relative(inner_each(left, left), sizes))
 
 
 def solve_normal(
@@ -65,7 +65,7 @@ def solve_normal(
     sizes = squares = numpy.array(inner_each(b, b, parity))
     steps, is_residual = 0, start is None
     for stage_of in _stages(precision, b.precision):
-        if is_residual and (_relative(squares, sizes) <= tolerance).all():
+        if is_residual and (relative(squares, sizes) <= tolerance).all():
             break
         stage = stage_of(D, b, x, r, parity)
         if is_residual:
@@ -74,7 +74,7 @@ def solve_normal(
             squares, is_residual = stage.update(), True
         squares, done = _refine(stage, squares, sizes, tolerance, max_steps - steps)
         steps += done
-    return _solution(x, tolerance, steps, _relative(squares, sizes))
+    return _solution(x, tolerance, steps, relative(squares, sizes))
 
 
 def _stages(precision: str | None, own: str) -> tuple[type[Stage], ...]:
@@ -93,7 +93,7 @@ def _refine(
     """|r|^2 and the number of steps when all right-hand sides have the tolerance, or get no further. Collective."""
     steps, stalls, goals, best = 0, numpy.zeros(len(sizes), int), tolerance**2 * sizes, squares
     while steps < max_steps:
-        is_moving = ~(_relative(squares, sizes) <= tolerance) & (stalls < MAX_STALLS)
+        is_moving = ~(relative(squares, sizes) <= tolerance) & (stalls < MAX_STALLS)
         if not is_moving.any():
             break
         resting = numpy.where(is_moving, numpy.maximum(goals, stage.drop**2 * squares), numpy.inf)
@@ -105,7 +105,7 @@ def _refine(
     return squares, steps
 
 
-def _relative(squares: Sequence[float] | numpy.ndarray, sizes: Sequence[float] | numpy.ndarray) -> numpy.ndarray:
+def relative(squares: Sequence[float] | numpy.ndarray, sizes: Sequence[float] | numpy.ndarray) -> numpy.ndarray:
     """|r| / |b|, 0 where b is 0."""
     with numpy.errstate(invalid="ignore"):
         return numpy.sqrt(ratio(numpy.asarray(squares), numpy.asarray(sizes)))

@@ -15,7 +15,8 @@ from typing import final
 import numpy
 
 from hpcgauge.kernels.loop import Launch
-from hpcgauge.kernels.runtime import Step, runtime
+from hpcgauge.kernels.runtime import Step as Entry
+from hpcgauge.kernels.runtime import runtime
 
 # Rounds of one call; signals are seen in between.
 ROUNDS_PER_CALL = 128
@@ -29,6 +30,7 @@ class Kind(IntEnum):
     RATIO = 2
     ABOVE = 3
     STOP = 4
+    SHIFT = 5
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,28 @@ class Arithmetic:
                 )
 
     @property
-    def step(self) -> Step:
+    def step(self) -> Entry:
         """What compiled code takes."""
         arrays = (self.out, self.a, self.b, self.flag)
         addresses = [None if array is None else array.ctypes.data for array in arrays]
-        return Step(self.kind, None, *addresses, max(len(array) for array in arrays if array is not None))
+        return Entry(self.kind, None, *addresses, max(len(array) for array in arrays if array is not None))
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A step of a shifted system from one of the system itself; arrays of float64 as site/program.h has them."""
+
+    out: numpy.ndarray
+    a: numpy.ndarray
+    b: numpy.ndarray
+    flag: numpy.ndarray
+    state: numpy.ndarray
+
+    @property
+    def step(self) -> Entry:
+        """What compiled code takes."""
+        addresses = (array.ctypes.data for array in (self.out, self.a, self.b, self.flag))
+        return Entry(Kind.SHIFT, None, *addresses, 1, self.state.ctypes.data)
 
 
 def copy(out: numpy.ndarray, a: numpy.ndarray, flag: numpy.ndarray | None = None) -> Arithmetic:
@@ -77,15 +96,18 @@ def stop_unless(flag: numpy.ndarray) -> Arithmetic:
     return Arithmetic(Kind.STOP, a=flag)
 
 
+Step = Launch | Arithmetic | Shift
+
+
 @final
 class Program:
     """A list of launches on one lattice and arithmetic, in the order in which they are done."""
 
-    def __init__(self, steps: Sequence[Launch | Arithmetic]):
+    def __init__(self, steps: Sequence[Step]):
         self.steps = list(steps)
         self.world = next(step.lattice.world for step in steps if isinstance(step, Launch))
         described = [_step_of(step) for step in self.steps]
-        self._table = (Step * len(described))(*described)
+        self._table = (Entry * len(described))(*described)
 
     def run(self, rounds: int) -> int:
         """How often the list was done to its end before a stop, at most `rounds` times. Collective."""
@@ -113,7 +135,5 @@ class Program:
         return rounds
 
 
-def _step_of(step: Launch | Arithmetic) -> Step:
-    if isinstance(step, Arithmetic):
-        return step.step
-    return Step(Kind.LAUNCH, ctypes.addressof(step.call))
+def _step_of(step: Step) -> Entry:
+    return Entry(Kind.LAUNCH, ctypes.addressof(step.call)) if isinstance(step, Launch) else step.step

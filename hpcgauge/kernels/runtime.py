@@ -50,6 +50,7 @@ class Step(ctypes.Structure):
         ("b", ctypes.c_void_p),
         ("flag", ctypes.c_void_p),
         ("count", ctypes.c_long),
+        ("state", ctypes.c_void_p),
     ]
 
 

@@ -59,3 +59,14 @@ def reduce(r: Array, q: Array, alpha: Array, flag: Array, **_: Any) -> Result:
 def difference(b: Array, q: Array, **_: Any) -> Result:
     """r = b - q, and |r|^2."""
     return {"r": b - q, SUMS: (abs(b - q) ** 2).sum(axis=-1)}
+
+
+def shifted_difference(b: Array, q: Array, x: Array, sigma: Array, **_: Any) -> Result:
+    """r_k = b - q_k - sigma_k x_k, and |r_k|^2."""
+    left = b - q - each(sigma, x)
+    return {"r": left, SUMS: (abs(left) ** 2).sum(axis=-1)}
+
+
+def placed(out: Array, x: Array, place: Array, **_: Any) -> Result:
+    """Right-hand side number `place` of out is x."""
+    return {"out": np.array([x if k == place[0] else old for k, old in enumerate(out)])}

@@ -22,6 +22,8 @@ ORACLES: dict[str, Callable[..., Result]] = {
     "advance": algebra.advance,
     "reduce": algebra.reduce,
     "difference": algebra.difference,
+    "shifted_difference": algebra.shifted_difference,
+    "placed": algebra.placed,
     "update_links": links.update_links,
     "force": links.force,
     "kick": links.kick,

@@ -23,15 +23,15 @@ SITE_FN void inner_each(const Lattice&, Site s, Vectors<RHS> x, Vectors<RHS> y, 
     UNROLL for (int k = 0; k < RHS; ++k) totals[k] = real_product(get(x, s, k), get(y, s, k));
 }
 
-// x <- x + alpha p, then p <- gamma r + beta p, where the flag is not 0. One r is for all right-hand sides.
-template <int RHS, int RESIDUALS>
-SITE_FN void advance(const Lattice&, Site s, Vectors<RHS> x, Vectors<RHS> p, Vectors<RESIDUALS> r, const double* alpha,
+// x <- x + alpha p, then p <- gamma r + beta p, where the flag is not 0
+template <int RHS>
+SITE_FN void advance(const Lattice&, Site s, Vectors<RHS> x, Vectors<RHS> p, Vectors<RHS> r, const double* alpha,
                      const double* gamma, const double* beta, const double* flag) {
     UNROLL for (int k = 0; k < RHS; ++k) {
         if (flag[k] == 0) continue;
         const ColorVector old = get(p, s, k);
         set(x, s, k, multiply_add(number(alpha, k), old, get(x, s, k)));
-        set(p, s, k, multiply_add(number(beta, k), old, number(gamma, k) * get(r, s, RESIDUALS == 1 ? 0 : k)));
+        set(p, s, k, multiply_add(number(beta, k), old, number(gamma, k) * get(r, s, k)));
     }
 }
 
@@ -55,6 +55,26 @@ SITE_FN void difference(const Lattice&, Site s, Vectors<RHS> r, Vectors<RHS> b, 
         set(r, s, k, left);
         totals[k] = real_product(left, left);
     }
+}
+
+// r_k = b - q_k - sigma_k x_k, and |r_k|^2
+template <int RHS>
+SITE_FN void shifted_difference(const Lattice&, Site s, Vectors<RHS> r, Vectors<1> b, Vectors<RHS> q, Vectors<RHS> x,
+                                const double* sigma, real (&totals)[RHS]) {
+    const ColorVector source = get(b, s, 0);
+    UNROLL for (int k = 0; k < RHS; ++k) {
+        const ColorVector rest = multiply_add(broadcast(-1), get(q, s, k), source);
+        const ColorVector left = multiply_add(-number(sigma, k), get(x, s, k), rest);
+        set(r, s, k, left);
+        totals[k] = real_product(left, left);
+    }
+}
+
+// Right-hand side number `place` of out is x
+template <int RHS>
+SITE_FN void placed(const Lattice&, Site s, Vectors<RHS> out, Vectors<1> x, const double* place) {
+    UNROLL for (int k = 0; k < RHS; ++k)
+        if (place[0] == k) set(out, s, k, get(x, s, 0));
 }
 
 }  // namespace site

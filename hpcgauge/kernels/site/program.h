@@ -3,19 +3,25 @@
 #include "call.h"
 #include "sum_runtime.h"
 
-enum Kind : long { LAUNCH, COPY, RATIO, ABOVE, STOP };
+enum Kind : long { LAUNCH, COPY, RATIO, ABOVE, STOP, SHIFT };
 
 // LAUNCH: `call`. Else for each k < count
 // COPY:  out[k] = a[k] where flag[k] is not 0; no flag: everywhere
 // RATIO: out[k] = a[k] / b[k] where flag[k] is not 0
 // ABOVE: out[k] = 1 where a[k] > b[k], else 0
 // STOP:  the program ends if no a[k] is other than 0
+// SHIFT: conjugate gradients of A + sigma from those of A (hep-lat/9612014), where the flag is not 0; its residual is zeta r.
+//        out: alpha', zeta, beta'; a: alpha, gamma, beta of A; b: |r|^2;
+//        state: sigma, rho = zeta / zeta before, |zeta r|^2, beta / alpha before
+//        rho <- 1 / (1 + sigma alpha + alpha (beta / alpha before) (1 - rho)),
+//        zeta <- rho zeta,  alpha' = rho alpha,  beta' = rho^2 beta
 struct Step {
     long kind;
     const Call* call;
     double* out;
     const double *a, *b, *flag;
     long count;
+    double* state;
 };
 
 // One message of an exchange: `count` sites of data[block][component][lane], packed as whole blocks
@@ -75,6 +81,19 @@ void convert_blocks(const Conversion& c) {
     }
 }
 
+void shift_numbers(const Step& s) {
+    const double alpha = s.a[0], beta = s.a[2];
+    double &sigma = s.state[0], &rho = s.state[1], &square = s.state[2], &before = s.state[3];
+    if (*s.flag) {
+        rho = 1 / (1 + sigma * alpha + alpha * before * (1 - rho));
+        s.out[0] = rho * alpha;
+        s.out[1] *= rho;
+        s.out[2] = rho * rho * beta;
+        square = s.out[1] * s.out[1] * s.b[0];
+        before = beta / alpha;
+    }
+}
+
 }  // namespace
 
 extern "C" {
@@ -116,6 +135,7 @@ long one_step(const Step* step) {
                 if (step->flag[k]) step->out[k] = step->a[k] / step->b[k];
             break;
         case ABOVE: for (long k = 0; k < n; ++k) step->out[k] = step->a[k] > step->b[k] ? 1 : 0; break;
+        case SHIFT: shift_numbers(*step); break;
         case STOP: for (long k = 0; k < n; ++k) is_set += step->a[k] != 0; return is_set > 0;
     }
     return 1;
