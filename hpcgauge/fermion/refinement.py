@@ -70,7 +70,7 @@ class Mixed(Stage):
         self._difference = Launch(difference_kernel(b.kind.count), parity, r=r, b=b, q=self._q)
         self._single_r = converted(r, "single")
         self._single_x = zeros_like(self._single_r)
-        self.descent = Descent(_in_single(D), self._single_x, self._single_r, parity)
+        self.descent = Descent(D.astype("single"), self._single_x, self._single_r, parity)
         self._overlap = Launch(inner_each_kernel(b.kind.count), parity, x=self._single_r, y=self.descent.p)
 
     def update(self) -> numpy.ndarray:
@@ -83,7 +83,3 @@ class Mixed(Stage):
         convert(self._single_r, self._r, self._parity)
         self.descent.renew(squares, numpy.array(self._overlap()))
         return squares
-
-
-def _in_single(D: Staggered) -> Staggered:
-    return Staggered(converted(D.U, "single"), D.mass, D.boundary)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import functools
 from typing import final
 
-from hpcgauge.fields.field import Field
+from hpcgauge.fields.field import Field, Kind, reals
+from hpcgauge.kernels.algebra import zeros_like
+from hpcgauge.kernels.convert import converted
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, writes
 from hpcgauge.kernels.loop import Launch, run
 from hpcgauge.lattice.offsets import BACKWARD, FORWARD, STAR
 
+# Numbers of a compressed SU(3) matrix, its upper two rows
+ROW_REALS = 12
+# What a hop multiplies with, in full or compressed
+ELEMENT = {False: "matrix", True: "real"}
 OPPOSITE = {"even": "odd", "odd": "even", "both": "both"}
 
 
@@ -18,39 +24,43 @@ def boundary_numbers(dimensions: int) -> Numbers:
     return Numbers("boundary", dimensions)
 
 
+def hop_links_kind(dimensions: int) -> Kind:
+    """The kind of what a hop multiplies with: a matrix for each direction forth and back, in turns."""
+    return Kind("hop links", "matrix", 2 * dimensions)
+
+
+def hop_rows_kind(dimensions: int) -> Kind:
+    """The same for three colors as 12 numbers for each matrix, and one for all signs."""
+    return reals(2 * dimensions * ROW_REALS + 1)
+
+
 @functools.cache
-def hop_kernel(dimensions: int) -> Kernel:
+def hop_links_kernel(dimensions: int, is_compressed: bool) -> Kernel:
+    """W_{2 mu} = eta_mu U_mu(x), W_{2 mu + 1} = -eta_mu U_mu(x-mu)^+, eta with boundary signs."""
+    return Kernel(
+        "staggered.h",
+        (writes("W", ELEMENT[is_compressed]), reads("U", "matrix", BACKWARD), boundary_numbers(dimensions)),
+        "hop_rows" if is_compressed else "hop_links",
+    )
+
+
+@functools.cache
+def hop_kernel(is_compressed: bool) -> Kernel:
     """out = b K psi."""
-    return Kernel(
-        "staggered.h",
-        (
-            writes("out", "vector"),
-            reads("U", "matrix", BACKWARD),
-            reads("psi", "vector", STAR),
-            boundary_numbers(dimensions),
-            Numbers("b"),
-        ),
-        "staggered_hop_only",
-    )
+    fields = writes("out", "vector"), reads("W", ELEMENT[is_compressed]), reads("psi", "vector", STAR)
+    return Kernel("staggered.h", (*fields, Numbers("b")), "staggered_hop")
 
 
 @functools.cache
-def hop_add_kernel(dimensions: int, n_rhs: int) -> Kernel:
+def hop_add_kernel(n_rhs: int, is_compressed: bool) -> Kernel:
     """out = a chi + b K psi, and Re <chi, out> for each right-hand side."""
-    return Kernel(
-        "staggered.h",
-        (
-            writes("out", "vector"),
-            reads("U", "matrix", BACKWARD),
-            reads("psi", "vector", STAR),
-            reads("chi", "vector"),
-            boundary_numbers(dimensions),
-            Numbers("a"),
-            Numbers("b"),
-            Sums(n_rhs),
-        ),
-        "staggered_hop",
+    fields = (
+        writes("out", "vector"),
+        reads("W", ELEMENT[is_compressed]),
+        reads("psi", "vector", STAR),
+        reads("chi", "vector"),
     )
+    return Kernel("staggered.h", (*fields, Numbers("a"), Numbers("b"), Sums(n_rhs)), "staggered_hop_add")
 
 
 @functools.cache
@@ -74,14 +84,35 @@ class Staggered:
     """D = m + K, K = 1/2 sum_mu eta_mu(x) [U_mu(x) d_{x+mu} - U_mu^+(x-mu) d_{x-mu}], eta = 1, (-1)^x, (-1)^(x+y), ...
 
     `boundary`: the sign of a hop across the boundary in each direction; antiperiodic in the last by default.
-    ValueError for signs that are not 1 or -1, or not one for each direction.
+    `compressed`: links of SU(3) are read as two rows, the third is made anew; it needs links that are on the group to
+    rounding. (SU(2) matrices are held as 4 numbers anyway.) Links are prepared at the first use, with signs and both
+    directions at each site; they must not change afterwards. ValueError for signs that are not 1 or -1, or not one for
+    each direction, and for `compressed` with more than 3 colors.
     """
 
-    def __init__(self, U: Field, mass: float, boundary: tuple[int, ...] | None = None):
+    def __init__(self, U: Field, mass: float, boundary: tuple[int, ...] | None = None, compressed: bool = False):
         dimensions = U.lattice.dimensions
         self.U, self.mass = U, float(mass)
         self.boundary = tuple(boundary) if boundary is not None else default_boundary(dimensions)
         check_boundary(self.boundary, dimensions)
+        if compressed and U.colors > 3:
+            raise ValueError(f"compressed = True with {U.colors} colors; 2 or 3 are right")
+        self.is_compressed = compressed and U.colors == 3
+
+    @functools.cached_property
+    def links(self) -> Field:
+        """What a hop multiplies with. Collective at the first use."""
+        dimensions = self.U.lattice.dimensions
+        kind = hop_rows_kind(dimensions) if self.is_compressed else hop_links_kind(dimensions)
+        W = Field(self.U.lattice, kind, self.U.precision, self.U.colors)
+        run(hop_links_kernel(dimensions, self.is_compressed), W=W, U=self.U, boundary=self.boundary)
+        return W
+
+    def astype(self, precision: str) -> Staggered:
+        """The same operator on links rounded to "single", or from there to "double". Collective at the first use."""
+        other = Staggered(self.U, self.mass, self.boundary, self.is_compressed)
+        other.links = converted(self.links, precision)
+        return other
 
     def __call__(self, chi: Field) -> Field:
         """D chi. Collective."""
@@ -93,32 +124,34 @@ class Staggered:
 
     def _shifted(self, chi: Field, b: float) -> Field:
         out = chi.copy()
-        kernel = hop_add_kernel(self.U.lattice.dimensions, chi.kind.count)
-        run(kernel, "both", out=out, U=self.U, psi=chi, chi=chi, boundary=self.boundary, a=self.mass, b=b)
+        run(self._hop_add(chi), "both", out=out, W=self.links, psi=chi, chi=chi, a=self.mass, b=b)
         return out
 
     def adjoint_even(self, chi: Field) -> Field:
         """(D^+ chi) on even sites, zero on odd ones. Collective."""
-        out = Field(chi.lattice, chi.kind, chi.precision, chi.colors).fill(0)
-        kernel = hop_add_kernel(self.U.lattice.dimensions, chi.kind.count)
-        run(kernel, "even", out=out, U=self.U, psi=chi, chi=chi, boundary=self.boundary, a=self.mass, b=-1.0)
+        out = zeros_like(chi)
+        run(self._hop_add(chi), "even", out=out, W=self.links, psi=chi, chi=chi, a=self.mass, b=-1.0)
         return out
 
     def hop(self, psi: Field, parity: str = "both") -> Field:
         """K psi on the sites of a parity, zero elsewhere. Collective."""
-        out = Field(psi.lattice, psi.kind, psi.precision, psi.colors).fill(0)
-        kernel = hop_kernel(self.U.lattice.dimensions)
-        run(kernel, parity, out=out, U=self.U, psi=psi, boundary=self.boundary, b=1.0)
+        out = zeros_like(psi)
+        run(hop_kernel(self.is_compressed), parity, out=out, W=self.links, psi=psi, b=1.0)
         return out
 
     def normal_launches(self, psi: Field, middle: Field, out: Field, parity: str) -> tuple[Launch, Launch]:
-        """Two launches that leave out = D^+D psi = (m^2 - K^2) psi on a parity; the second sums Re <psi, out>."""
-        dimensions = self.U.lattice.dimensions
-        common = {"U": self.U, "boundary": self.boundary}
-        first = Launch(hop_kernel(dimensions), OPPOSITE[parity], out=middle, psi=psi, b=1.0, **common)
-        kernel = hop_add_kernel(dimensions, psi.kind.count)
-        second = Launch(kernel, parity, out=out, psi=middle, chi=psi, a=self.mass**2, b=-1.0, **common)
+        """Two launches that leave out = D^+D psi = (m^2 - K^2) psi on a parity; the second sums Re <psi, out>.
+
+        Collective at the first use.
+        """
+        W = self.links
+        first = Launch(hop_kernel(self.is_compressed), OPPOSITE[parity], out=middle, W=W, psi=psi, b=1.0)
+        square = self.mass**2
+        second = Launch(self._hop_add(psi), parity, out=out, W=W, psi=middle, chi=psi, a=square, b=-1.0)
         return first, second
+
+    def _hop_add(self, chi: Field) -> Kernel:
+        return hop_add_kernel(chi.kind.count, self.is_compressed)
 
 
 def default_boundary(dimensions: int) -> tuple[int, ...]:

@@ -50,6 +50,12 @@ SITE_FN ColorMatrix multiply_add(real s, const ColorMatrix& a, const ColorMatrix
     EACH_REAL r.a[k] = fma(s, a.a[k], b.a[k]);
     return r;
 }
+// a with its signs changed as `flip` of numbers does
+SITE_FN ColorMatrix flip(const ColorMatrix& a, integer sign) {
+    ColorMatrix r;
+    EACH_REAL r.a[k] = flip(a.a[k], sign);
+    return r;
+}
 SITE_FN ColorMatrix select(mask m, const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
     EACH_REAL r.a[k] = select(m, a.a[k], b.a[k]);
@@ -84,13 +90,13 @@ SITE_FN ColorMatrix traceless_antihermitian(const ColorMatrix& a) {
     return ColorMatrix{{broadcast(0), a.a[1], a.a[2], a.a[3]}};
 }
 // m v: (a0 + i a3, a2 + i a1; -a2 + i a1, a0 - i a3) v
-SITE_FN ColorVector operator*(const ColorMatrix& m, const ColorVector& v) {
-    ColorVector r;
-    r.a[0] = fma(-m.a[1], v.a[3], fma(m.a[2], v.a[2], fma(-m.a[3], v.a[1], m.a[0] * v.a[0])));
-    r.a[1] = fma(m.a[1], v.a[2], fma(m.a[2], v.a[3], fma(m.a[3], v.a[0], m.a[0] * v.a[1])));
-    r.a[2] = fma(m.a[3], v.a[3], fma(-m.a[1], v.a[1], fma(-m.a[2], v.a[0], m.a[0] * v.a[2])));
-    r.a[3] = fma(-m.a[3], v.a[2], fma(m.a[1], v.a[0], fma(-m.a[2], v.a[1], m.a[0] * v.a[3])));
-    return r;
+// m v + w
+SITE_FN ColorVector multiply_add(const ColorMatrix& m, const ColorVector& v, ColorVector w) {
+    w.a[0] = fma(-m.a[1], v.a[3], fma(m.a[2], v.a[2], fma(-m.a[3], v.a[1], fma(m.a[0], v.a[0], w.a[0]))));
+    w.a[1] = fma(m.a[1], v.a[2], fma(m.a[2], v.a[3], fma(m.a[3], v.a[0], fma(m.a[0], v.a[1], w.a[1]))));
+    w.a[2] = fma(m.a[3], v.a[3], fma(-m.a[1], v.a[1], fma(-m.a[2], v.a[0], fma(m.a[0], v.a[2], w.a[2]))));
+    w.a[3] = fma(-m.a[3], v.a[2], fma(m.a[1], v.a[0], fma(-m.a[2], v.a[1], fma(m.a[0], v.a[3], w.a[3]))));
+    return w;
 }
 // The projection on quaternions of v w^+
 SITE_FN ColorMatrix outer(const ColorVector& v, const ColorVector& w) {
@@ -163,20 +169,14 @@ SITE_FN ColorMatrix traceless_antihermitian(const ColorMatrix& a) {
     }
     return r;
 }
-SITE_FN ColorVector operator*(const ColorMatrix& m, const ColorVector& v) {
-    ColorVector r;
-    EACH_ROW {
-        real re = m.a[RE(row, 0)] * v.a[0], im = m.a[RE(row, 0)] * v.a[1];
-        re = fma(-m.a[IM(row, 0)], v.a[1], re);
-        im = fma(m.a[IM(row, 0)], v.a[0], im);
-        UNROLL for (int k = 1; k < COLORS; ++k) {
-            re = fma(-m.a[IM(row, k)], v.a[2 * k + 1], fma(m.a[RE(row, k)], v.a[2 * k], re));
-            im = fma(m.a[IM(row, k)], v.a[2 * k], fma(m.a[RE(row, k)], v.a[2 * k + 1], im));
-        }
-        r.a[2 * row] = re;
-        r.a[2 * row + 1] = im;
+// m v + w
+SITE_FN ColorVector multiply_add(const ColorMatrix& m, const ColorVector& v, ColorVector w) {
+    UNROLL for (int k = 0; k < COLORS; ++k) EACH_ROW {
+        real &re = w.a[2 * row], &im = w.a[2 * row + 1];
+        re = fma(-m.a[IM(row, k)], v.a[2 * k + 1], fma(m.a[RE(row, k)], v.a[2 * k], re));
+        im = fma(m.a[IM(row, k)], v.a[2 * k], fma(m.a[RE(row, k)], v.a[2 * k + 1], im));
     }
-    return r;
+    return w;
 }
 // v w^+
 SITE_FN ColorMatrix outer(const ColorVector& v, const ColorVector& w) {

@@ -3,6 +3,7 @@
 // `boundary[mu]` is the sign of a hop across the boundary in direction mu; it belongs to the operator, not to the links.
 #pragma once
 #include "links.h"
+#include "math.h"
 
 namespace site {
 
@@ -24,42 +25,86 @@ SITE_FN integer backward_sign(const Lattice& g, Site x, int mu, const double* bo
     return phase(g, x, mu) ^ crossing(coordinate(g, x, mu), broadcast_integer(0), boundary, mu);
 }
 
-template <int RHS>
-SITE_FN void hop(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& U, const Vectors<RHS>& psi, const double* boundary,
-                 ColorVector (&sum)[RHS]) {
-    UNROLL for (int k = 0; k < RHS; ++k) sum[k] = zero_vector();
+// What a hop multiplies with, signs included: W_{2 mu} = eta_mu U_mu(x), W_{2 mu + 1} = -eta_mu U_mu(x-mu)^+.
+static constexpr int HOPS = 2 * N_DIMENSIONS;
+
+// The sign of W_{hop} in front of a link
+SITE_FN integer hop_sign(const Lattice& g, Site x, int hop, const double* boundary) {
+    return hop % 2 ? backward_sign(g, x, hop / 2, boundary) ^ SIGN_BIT : forward_sign(g, x, hop / 2, boundary);
+}
+SITE_FN ColorMatrix hop_link(const Lattice& g, Site x, int hop, const Matrices<N_DIMENSIONS>& U) {
+    return hop % 2 ? adjoint(get(U, down(g, x, hop / 2), hop / 2)) : get(U, x, hop / 2);
+}
+SITE_FN void hop_links(const Lattice& g, Site x, Matrices<HOPS> W, Matrices<N_DIMENSIONS> U, const double* boundary) {
+    for (int hop = 0; hop < HOPS; ++hop) set(W, x, hop, flip(hop_link(g, x, hop, U), hop_sign(g, x, hop, boundary)));
+}
+SITE_FN ColorMatrix hopping(const Matrices<HOPS>& W, Site x, int hop) { return get(W, x, hop); }
+
+#if COLORS == 3
+// The same in 12 numbers for each hop, the upper two rows, and one number for all signs: sum_hop 2^hop where it is -.
+static constexpr int ROW_REALS = 4 * COLORS, COMPRESSED = HOPS * ROW_REALS + 1;
+
+SITE_FN void hop_rows(const Lattice& g, Site x, Reals<COMPRESSED> W, Matrices<N_DIMENSIONS> U, const double* boundary) {
+    integer signs = broadcast_integer(0);
+    for (int hop = 0; hop < HOPS; ++hop) {
+        const integer sign = hop_sign(g, x, hop, boundary);
+        const ColorMatrix m = flip(hop_link(g, x, hop, U), sign);
+        UNROLL for (int k = 0; k < ROW_REALS; ++k) set(W, x, hop * ROW_REALS + k, m.a[k]);
+        signs = signs | select(sign != 0, broadcast_integer(integer_scalar(1) << hop), broadcast_integer(0));
+    }
+    set(W, x, COMPRESSED - 1, to_real(signs));
+}
+// The third row of a matrix of SU(3) with sign s is s (row 0 x row 1)^*.
+SITE_FN ColorMatrix hopping(const Reals<COMPRESSED>& W, Site x, int hop) {
+    ColorMatrix m;
+    UNROLL for (int k = 0; k < ROW_REALS; ++k) m.a[k] = get(W, x, hop * ROW_REALS + k);
+    const integer sign = (to_integer(get(W, x, COMPRESSED - 1)) << (8 * SCALAR_BYTES - 1 - hop)) & SIGN_BIT;
+    EACH_COLUMN {
+        const int i = (column + 1) % 3, j = (column + 2) % 3;
+        const real ar = m.a[RE(0, i)], ai = m.a[IM(0, i)], br = m.a[RE(1, j)], bi = m.a[IM(1, j)];
+        const real cr = m.a[RE(0, j)], ci = m.a[IM(0, j)], dr = m.a[RE(1, i)], di = m.a[IM(1, i)];
+        m.a[RE(2, column)] = flip(fma(ar, br, fma(-ai, bi, fma(-cr, dr, ci * di))), sign);
+        m.a[IM(2, column)] = flip(fma(-ar, bi, fma(-ai, br, fma(cr, di, ci * dr))), sign);
+    }
+    return m;
+}
+#endif
+
+// sum_mu W_{2 mu} psi(x+mu) + W_{2 mu + 1} psi(x-mu)
+template <int RHS, class HopLinks>
+SITE_FN void hop(const Lattice& g, Site x, const HopLinks& W, const Vectors<RHS>& psi, ColorVector (&sum)[RHS]) {
+    ColorVector behind[RHS];
+    UNROLL for (int k = 0; k < RHS; ++k) sum[k] = behind[k] = zero_vector();
     EACH_DIRECTION {
         const Site next = up(g, x, mu), last = down(g, x, mu);
-        const ColorMatrix ahead = get(U, x, mu), behind = adjoint(get(U, last, mu));
-        const integer plus = forward_sign(g, x, mu, boundary), minus = backward_sign(g, x, mu, boundary) ^ SIGN_BIT;
-        UNROLL for (int k = 0; k < RHS; ++k) {
-            sum[k] = sum[k] + flip(ahead * get(psi, next, k), plus);
-            sum[k] = sum[k] + flip(behind * get(psi, last, k), minus);
-        }
+        const ColorMatrix forward = hopping(W, x, 2 * mu);
+        UNROLL for (int k = 0; k < RHS; ++k) sum[k] = multiply_add(forward, get(psi, next, k), sum[k]);
+        const ColorMatrix backward = hopping(W, x, 2 * mu + 1);
+        UNROLL for (int k = 0; k < RHS; ++k) behind[k] = multiply_add(backward, get(psi, last, k), behind[k]);
     }
+    UNROLL for (int k = 0; k < RHS; ++k) sum[k] = sum[k] + behind[k];
+}
+
+// out = b K psi
+template <int RHS, class HopLinks>
+SITE_FN void staggered_hop(const Lattice& g, Site x, Vectors<RHS> out, HopLinks W, Vectors<RHS> psi, const double* b) {
+    ColorVector sum[RHS];
+    hop(g, x, W, psi, sum);
+    UNROLL for (int k = 0; k < RHS; ++k) set(out, x, k, (scalar(0.5) * number(b)) * sum[k]);
 }
 
 // out = a chi + b K psi, and Re <chi, out> for each right-hand side
-template <int RHS>
-SITE_FN void staggered_hop(const Lattice& g, Site x, Vectors<RHS> out, Matrices<N_DIMENSIONS> U, Vectors<RHS> psi,
-                           Vectors<RHS> chi, const double* boundary, const double* a, const double* b, real (&totals)[RHS]) {
+template <int RHS, class HopLinks>
+SITE_FN void staggered_hop_add(const Lattice& g, Site x, Vectors<RHS> out, HopLinks W, Vectors<RHS> psi, Vectors<RHS> chi,
+                               const double* a, const double* b, real (&totals)[RHS]) {
     ColorVector sum[RHS];
-    hop(g, x, U, psi, boundary, sum);
+    hop(g, x, W, psi, sum);
     UNROLL for (int k = 0; k < RHS; ++k) {
         const ColorVector here = get(chi, x, k);
         const ColorVector value = multiply_add(scalar(0.5) * number(b), sum[k], number(a) * here);
         set(out, x, k, value);
         totals[k] = real_product(here, value);
     }
-}
-
-// out = b K psi
-template <int RHS>
-SITE_FN void staggered_hop_only(const Lattice& g, Site x, Vectors<RHS> out, Matrices<N_DIMENSIONS> U, Vectors<RHS> psi,
-                                const double* boundary, const double* b) {
-    ColorVector sum[RHS];
-    hop(g, x, U, psi, boundary, sum);
-    UNROLL for (int k = 0; k < RHS; ++k) set(out, x, k, (scalar(0.5) * number(b)) * sum[k]);
 }
 
 // C += sum over right-hand sides of weight eta [ X(x) Y^+(x+mu) - Y(x) X^+(x+mu) ], the gradient of X^+ D^+D X's inverse
