@@ -37,8 +37,8 @@ class WrongResult(RuntimeError):
 
 
 class Probe(Protocol):
-    """Something to be timed. `bytes`, `flops`: of one call on one rank. `settle`: untimed calls, so that its data lie in
-    the caches that they lie in when it is called over and over, and nothing else is."""
+    """Something to be timed. `bytes`, `flops`: of one call on one rank. `settle`: untimed calls, after which its data
+    lie in the caches that they lie in when it is called over and over, and nothing else is."""
 
     name: str
     bytes: float
@@ -171,25 +171,19 @@ def number_of_sets(world: World, footprint: float, threads: int) -> int:
 
 def measure(name: str, lattice: Lattice) -> dict[str, Any]:
     """The row of a kernel of the catalogue. WrongResult when it is not what its formula says. Collective."""
-    world, threads, precision = lattice.world, lattice.device.threads, lattice.precision
+    world, device, precision = lattice.world, lattice.device, lattice.precision
     parity = "even" if name.startswith("staggered_hop") else "both"
     counts = count(name, lattice.dimensions, lattice.colors, precision, parity)
     footprint = int(counts.touched * lattice.local_volume)
-    n_sets = number_of_sets(world, footprint, threads)
+    n_sets = number_of_sets(world, footprint, device.threads)
     kernel = Rotation(Periodic(name, lattice, parity), counts, n_sets)
     kernel.check()
-    memory = stream_memory(lattice.device, precision, footprint, n_sets)
-    lanes = lattice.lanes(precision)
-    streams = [Stream(variant, memory, footprint, lattice.device, lanes) for variant in VARIANTS]
-    probes: list[Probe] = [kernel, MultiplyAdds(lattice.device, precision, lanes), *streams]
+    memory, lanes = stream_memory(device, precision, footprint, n_sets), lattice.lanes(precision)
+    streams = [Stream(variant, memory, footprint, device, lanes) for variant in VARIANTS]
+    probes: list[Probe] = [kernel, MultiplyAdds(device, precision, lanes), *streams]
     # Beyond the last cache every call finds the same, so that there is no need to go over all sets.
     samples = sampled(world, probes, n_sets if footprint <= cache_size(3) else 1)
     kernel.check()
-    rates = _rates(samples, world.size)
-    seconds = median(samples[kernel])
-    n_bytes, flops = kernel.bytes * world.size, kernel.flops * world.size
-    needed = {"memory": n_bytes / rates["stream"], "arithmetic": flops / rates["fma"]}
-    limit = max(needed, key=lambda kind: needed[kind])
     return {
         "kernel": name,
         "extent": list(lattice.extent),
@@ -197,21 +191,32 @@ def measure(name: str, lattice: Lattice) -> dict[str, Any]:
         "precision": precision,
         "parity": parity,
         "ranks": world.size,
-        "threads": threads,
+        "threads": device.threads,
+        "sets": n_sets,
+        "footprint": footprint * world.size,
+        **_figures(kernel, samples, world.size),
+        "checked": True,
+    }
+
+
+def _figures(kernel: Rotation, samples: dict[Probe, list[float]], n_ranks: int) -> dict[str, Any]:
+    """Times, rates of all ranks together, and the time that the limits leave over that of the kernel."""
+    rates = _rates(samples, n_ranks)
+    seconds, n_bytes, flops = median(samples[kernel]), kernel.bytes * n_ranks, kernel.flops * n_ranks
+    needed = {"memory": n_bytes / rates["stream"], "arithmetic": flops / rates["fma"]}
+    limit = max(needed, key=lambda kind: needed[kind])
+    return {
         "seconds": seconds,
         "seconds_min": min(samples[kernel]),
         "samples": len(samples[kernel]),
         "flops": flops,
         "bytes": n_bytes,
-        "footprint": footprint * world.size,
-        "sets": n_sets,
         "gflops": flops / seconds / 1e9,
         "gbytes_per_s": n_bytes / seconds / 1e9,
         **{f"{kind}_gbytes_per_s": rates[kind] / 1e9 for kind in ("stream", "copy", "triad")},
         "fma_gflops": rates["fma"] / 1e9,
         "limited_by": limit,
         "fraction_of_limit": needed[limit] / seconds,
-        "checked": True,
     }
 
 

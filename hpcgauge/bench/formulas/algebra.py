@@ -30,6 +30,11 @@ def inner_each(x: Array, y: Array, **_: Any) -> Result:
     return {SUMS: (x.conj() * y).real.sum(axis=-1)}
 
 
+def inner_all(x: Array, y: Array, **_: Any) -> Result:
+    """Re <x_k, y> for each right-hand side x_k."""
+    return {SUMS: (x.conj() * y).real.sum(axis=-1)}
+
+
 def inner_of_vectors(x: Array, y: Array, **_: Any) -> Result:
     """Re <x, y>."""
     return {SUMS: inner_each(x, y)[SUMS].sum(axis=0)[None]}
@@ -70,3 +75,14 @@ def shifted_difference(b: Array, q: Array, x: Array, sigma: Array, **_: Any) -> 
 def placed(out: Array, x: Array, place: Array, **_: Any) -> Result:
     """Right-hand side number `place` of out is x."""
     return {"out": np.array([x if k == place[0] else old for k, old in enumerate(out)])}
+
+
+def overlaps(v: Array, w: Array, b: Array, **_: Any) -> Result:
+    """Re <v_i, w_j>, row by row, then Re <v_i, b>."""
+    rows = [(one.conj() * other).real.sum(axis=-1) for one in v for other in w]
+    return {SUMS: np.array(rows + [(one.conj() * b).real.sum(axis=-1) for one in v])}
+
+
+def superposed(v: Array, a: Array, **_: Any) -> Result:
+    """out = sum_k a_k v_k."""
+    return {"out": each(a, v).sum(axis=0)}
