@@ -10,7 +10,14 @@ from importlib import import_module
 
 from hpcgauge.fermion.descent import advance_kernel, difference_kernel, reduce_kernel
 from hpcgauge.fermion.multishift import placed_kernel, shifted_difference_kernel
-from hpcgauge.fermion.staggered import gradient_kernel, hop_add_kernel, hop_kernel
+from hpcgauge.fermion.staggered import (
+    gradient_kernel,
+    hop_add_kernel,
+    hop_kernel,
+    hop_links_kernel,
+    hop_links_kind,
+    hop_rows_kind,
+)
 from hpcgauge.fermion.vectors import inner_each_kernel
 from hpcgauge.fields.device import host_lanes
 from hpcgauge.fields.field import MATRICES, ROTATION, Kind, reals, vectors
@@ -29,6 +36,8 @@ MODULES = (
     "sampler.hmc",
     "observables.loops",
 )
+# How the names of kernels on compressed links end
+COMPRESSED = " (compressed)"
 # Numbers are drawn in double precision, and rounded later.
 DOUBLE_ONLY = ("random_group", "random_momenta", "random_vectors")
 # Fields with one vector on a site instead of one for each right-hand side.
@@ -49,10 +58,10 @@ class Entry:
     kernel: Kernel
     kinds: tuple[Kind, ...]
 
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """What it can be compiled for."""
-        return ("double",) if self.kernel.name in DOUBLE_ONLY else ("double", "single")
+    def is_for(self, colors: int, precision: str) -> bool:
+        """True if there is such a kernel for so many colors in a precision."""
+        is_possible = precision == "double" or self.kernel.name not in DOUBLE_ONLY
+        return is_possible and (colors == 3 or not _is_compressed(self.kernel))
 
     def target(self, dimensions: int, colors: int, precision: str) -> Target:
         """What it is compiled for on this machine."""
@@ -63,14 +72,20 @@ class Entry:
         return Target(dimensions, colors, precision, host_lanes() * (2 if precision == "single" else 1), counts)
 
 
+def _is_compressed(kernel: Kernel) -> bool:
+    """True if it is about links of SU(3) in two rows."""
+    return any(field.name == "W" and field.element == "real" for field in kernel.fields)
+
+
 def all_kernels(dimensions: int, reach: int, n_rhs: int) -> dict[str, Kernel]:
-    """Every kernel by the name of its site function; those of the paper's variant of CASK end in " (paper)"."""
+    """Every kernel by the name of its site function; those of the paper's variant of CASK end in " (paper)",
+    those on compressed links in " (compressed)"."""
     found: dict[str, Kernel] = {}
     for module in MODULES:
         found |= {k.name: k for k in vars(import_module(f"hpcgauge.{module}")).values() if isinstance(k, Kernel)}
     made = (
-        hop_kernel(dimensions),
-        hop_add_kernel(dimensions, n_rhs),
+        hop_links_kernel(dimensions, False),
+        hop_links_kernel(dimensions, True),
         gradient_kernel(dimensions, n_rhs),
         inner_each_kernel(n_rhs),
         advance_kernel(n_rhs),
@@ -80,6 +95,9 @@ def all_kernels(dimensions: int, reach: int, n_rhs: int) -> dict[str, Kernel]:
         placed_kernel(n_rhs),
     )
     found |= {kernel.name: kernel for kernel in made}
+    for is_compressed, ending in ((False, ""), (True, COMPRESSED)):
+        for kernel in (hop_kernel(is_compressed), hop_add_kernel(n_rhs, is_compressed)):
+            found[kernel.name + ending] = kernel
     for variant in VARIANTS:
         for kernel in vars(path_kernels(reach, variant)).values():
             if kernel not in found.values():
@@ -95,6 +113,8 @@ def all_entries(dimensions: int, reach: int, n_rhs: int) -> dict[str, Entry]:
     for name, kernel in all_kernels(dimensions, reach, n_rhs).items():
         single = dict.fromkeys(SINGLE_MATRICES.get(kernel.name, ()), ROTATION)
         single |= dict.fromkeys(SINGLE_VECTORS.get(kernel.name, ()), vectors(1))
+        if "hop" in kernel.name:
+            single |= {"W": (hop_rows_kind if _is_compressed(kernel) else hop_links_kind)(dimensions)}
         kinds = [single.get(field.name, usual[field.element]) for field in kernel.fields]
         found[name] = Entry(kernel, tuple(kinds))
         if kernel.name in ("random_group", "shifted"):

@@ -33,7 +33,7 @@ CASES = [
     for colors in (2, 3, 4)
     for precision in ("double", "single")
     for name, entry in entries(4).items()
-    if precision in entry.precisions
+    if entry.is_for(colors, precision)
 ]
 # A handful in fewer dimensions: neighbours, paths, phases, sums, draws.
 FEWER = ("gauge_rotate", "staple_sum", "plaquette_sum", "path_sum", "path_pullback", "staggered_hop", "random_momenta")

@@ -61,7 +61,10 @@ class Case:
         is_single = kind.count == 1 and kind.element != "vector"
         shape = sites if is_single else (kind.elements(self.dimensions), *sites)
         if kind.element == "real":
-            return rng.uniform(-self.colors / 2, self.colors / 2, shape)
+            numbers = rng.uniform(-self.colors / 2, self.colors / 2, shape)
+            if name == "W":  # compressed links, which end with a number that holds a sign for each
+                numbers[-1] = rng.integers(0, 2 ** (2 * self.dimensions), sites)
+            return numbers
         if kind.element == "vector":
             return complex_normal(rng, (*shape, self.colors))
         if name in ALGEBRA_ARGUMENTS:

@@ -55,7 +55,7 @@ def bench(
 
     `report` is told the name of each kernel before it is measured. ConfigError for what is not possible. Collective.
     """
-    names = _chosen(kernel, len(extent), precision)
+    names = _chosen(kernel, len(extent), colors, precision)
     if not 2 <= colors <= MOST_COLORS:
         raise ConfigError(f"--colors {colors} must be 2 to {MOST_COLORS}")
     lattice = Lattice(extent, colors, world, precision=precision)
@@ -66,19 +66,20 @@ def bench(
     return {"machine": machine(lattice), "rows": rows}
 
 
-def _chosen(kernel: str | None, dimensions: int, precision: str) -> list[str]:
+def _chosen(kernel: str | None, dimensions: int, colors: int, precision: str) -> list[str]:
     """The names of the kernels to be measured."""
     if precision not in PRECISIONS:
         raise ConfigError(f"--precision {precision!r} is not known; {' and '.join(PRECISIONS)} are possible")
     known = entries(dimensions, 1)
-    possible = [name for name, entry in known.items() if precision in entry.precisions]
+    possible = [name for name, entry in known.items() if entry.is_for(colors, precision)]
     if kernel is None:
         return possible
     if kernel not in known:
         near = difflib.get_close_matches(kernel, known, n=3, cutoff=0.4) or list(known)[:3]
         raise ConfigError(f"--kernel {kernel!r} is not in the catalogue; near it are {', '.join(near)}")
     if kernel not in possible:
-        raise ConfigError(f"--kernel {kernel} is compiled for double precision only; --precision double will do")
+        right = next(c for c in (colors, 3) if known[kernel].is_for(c, "double"))
+        raise ConfigError(f"--kernel {kernel} is not for these; --colors {right} --precision double will do")
     return [kernel]
 
 

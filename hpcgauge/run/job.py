@@ -144,5 +144,6 @@ def _kernels(configuration: Run) -> dict[str, tuple[Kernel, Target]]:
         for reach, n in product(reaches, n_rhs)
         for name, entry in all_entries(dimensions, reach, n).items()
         if entry.kernel.header not in unused
-        for precision in (lattice.precision if lattice.precision in entry.precisions else "double",)
+        for precision in (lattice.precision if entry.is_for(lattice.colors, lattice.precision) else "double",)
+        if entry.is_for(lattice.colors, precision)
     }

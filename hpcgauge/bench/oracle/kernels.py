@@ -56,7 +56,11 @@ ORACLES: dict[str, Callable[..., Result]] = {
     "attention (paper)": layers.attention,
     "attention_pullback": layers.attention_pullback,
     "attention_pullback (paper)": layers.attention_pullback,
-    "staggered_hop_only": fermions.staggered_hop_only,
+    "hop_links": fermions.hop_links,
+    "hop_rows": fermions.hop_rows,
     "staggered_hop": fermions.staggered_hop,
+    "staggered_hop (compressed)": fermions.staggered_hop,
+    "staggered_hop_add": fermions.staggered_hop_add,
+    "staggered_hop_add (compressed)": fermions.staggered_hop_add,
     "staggered_gradient": fermions.staggered_gradient,
 }

@@ -78,7 +78,7 @@ def _lattice(
 
 def compile_entries(world: World, jobs: list[tuple[Entry, int, int, str]]) -> None:
     """Returns when entries are compiled for (dimensions, colors, precision); ranks share the work. Collective."""
-    kernels = [(entry.kernel, entry.target(*wanted)) for entry, *wanted in jobs if wanted[2] in entry.precisions]
+    kernels = [(entry.kernel, entry.target(*wanted)) for entry, *wanted in jobs if entry.is_for(*wanted[1:])]
     distinct = list(dict.fromkeys(kernels))
     compile_all(distinct[world.rank :: world.size], workers=2 if world.size == 1 else 1)
     world.barrier()
