@@ -21,6 +21,15 @@ Tolerance = float | numpy.ndarray
 
 
 @dataclass(frozen=True)
+class Method:
+    """How solves are done: `precision` as in `solve_normal`, and how many earlier solutions of a trajectory a solve
+    starts from."""
+
+    precision: str | None = None
+    memory: int = 0
+
+
+@dataclass(frozen=True)
 class Solution:
     """What a solver reached. `converged` is about `residual`, |b - A x| / |b| computed anew (the largest one of several
     right-hand sides); `steps` counts applications of D^+D in the recursion."""
