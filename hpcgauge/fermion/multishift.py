@@ -77,10 +77,10 @@ def _descend(
 ) -> tuple[list[Field], int]:
     """For each sigma the x with (D^+D + sigma) x = b that the recursion comes to, and its steps. Collective."""
     x, r = zeros_like(b), b.copy()
-    descent = Descent(D, x, r, parity)
+    descent = Descent(x, r, zeros_like(b), parity)
     shifted = {k: Shifted(sigma, zeros_like(b), r, parity) for k, sigma in enumerate(sigmas) if sigma > 0}
     descent.restart(numpy.array(inner_each(b, b, parity)))
-    descent.carry(list(shifted.values()))
+    descent.begin(D, list(shifted.values()))
     steps = descent.run(numpy.array([goal]), max_steps)
     return [shifted[k].x if k in shifted else x for k in range(len(sigmas))], steps
 
