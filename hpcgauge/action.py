@@ -49,6 +49,21 @@ class AbstractAction(ABC):
         """The value, the gradient by the links, and the gradient by trainable parameters, as asked for. Collective."""
 
     @property
+    def family(self) -> Hashable | None:
+        """Terms of one family on the same fields are evaluated together; None: each alone. None has parameters."""
+        return None
+
+    def evaluate_together(
+        self, terms: Sequence[AbstractAction], weights: numpy.ndarray, U: Field, fields: Any, gradient: bool
+    ) -> Evaluation:
+        """What `Sum(terms, weights)` gives, for terms of this family, all on the same fields. Collective."""
+        raise NotImplementedError(f"{type(self).__name__} is of no family")
+
+    def with_memory(self, fields: Any) -> Any:
+        """Fields to evaluate along one trajectory: beside them what helps later evaluations may be kept."""
+        return fields
+
+    @property
     def parameters(self) -> numpy.ndarray:
         """Trainable network parameters, flat."""
         return NO_PARAMETERS
@@ -97,17 +112,38 @@ class Sum(AbstractAction):
         return [term.refresh(draw.of(draw.stream, first + k), U) for k, term in enumerate(self.terms)]
 
     def evaluate(self, U: Field, fields: list[Any], gradient: bool = True, parameters: bool = False) -> Evaluation:
-        value, steps, total = 0.0, 0, None
-        by_weight, by_parameter = [], [NO_PARAMETERS]
-        for term, weight, own in zip(self.terms, self.weights, fields, strict=True):
-            part = term.evaluate(U, own, gradient, parameters)
-            value += weight * part.value
+        steps, total, values, by_parameter = 0, None, numpy.zeros(len(self.terms)), {-1: NO_PARAMETERS}
+        for group in self._groups(fields):
+            first, own = self.terms[group[0]], fields[group[0]]
+            if len(group) == 1:
+                part, weight = first.evaluate(U, own, gradient, parameters), float(self.weights[group[0]])
+                values[group] = part.value
+                by_parameter[group[0]] = weight * part.dparameters
+            else:
+                terms = [self.terms[k] for k in group]
+                part, weight = first.evaluate_together(terms, self.weights[group], U, own, gradient), 1.0
+                values[group] = part.dweights
             steps += part.steps
-            by_weight.append(part.value)
-            by_parameter.append(weight * part.dparameters)
             if part.gradient is not None:
                 total = scaled(part.gradient, weight) if total is None else add(total, part.gradient, weight)
-        return Evaluation(value, total, steps, numpy.array(by_weight), numpy.concatenate(by_parameter))
+        value = sum(weight * one for weight, one in zip(self.weights, values, strict=True))
+        slopes = [by_parameter[k] for k in sorted(by_parameter)]
+        return Evaluation(value, total, steps, values, numpy.concatenate(slopes))
+
+    def _groups(self, fields: list[Any]) -> list[list[int]]:
+        """The numbers of the terms, those of one family on the same fields together."""
+        groups: dict[Hashable, list[int]] = {}
+        for k, (term, own) in enumerate(zip(self.terms, fields, strict=True)):
+            groups.setdefault(k if term.family is None else (term.family, id(own)), []).append(k)
+        return list(groups.values())
+
+    def with_memory(self, fields: list[Any]) -> list[Any]:
+        """Terms that are evaluated together share their fields as they are."""
+        kept = list(fields)
+        for group in self._groups(fields):
+            if len(group) == 1:
+                kept[group[0]] = self.terms[group[0]].with_memory(fields[group[0]])
+        return kept
 
     @property
     def parameters(self) -> numpy.ndarray:
@@ -150,6 +186,9 @@ class Transformed(AbstractAction):
 
     def refresh(self, draw: Draw, U: Field) -> Any:
         return self.action.refresh(draw, self.map.apply(U)[0])
+
+    def with_memory(self, fields: Any) -> Any:
+        return self.action.with_memory(fields)
 
     def evaluate(self, U: Field, fields: Any, gradient: bool = True, parameters: bool = False) -> Evaluation:
         V, tape = self.map.apply(U)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from hpcgauge.fermion.descent import advance_kernel, difference_kernel, reduce_kernel
+from hpcgauge.fermion.memory import overlaps_kernel, superposed_kernel
 from hpcgauge.fermion.multishift import placed_kernel, shifted_difference_kernel
 from hpcgauge.fermion.staggered import (
     gradient_kernel,
@@ -18,7 +19,7 @@ from hpcgauge.fermion.staggered import (
     hop_links_kind,
     hop_rows_kind,
 )
-from hpcgauge.fermion.vectors import inner_each_kernel
+from hpcgauge.fermion.vectors import inner_all_kernel, inner_each_kernel
 from hpcgauge.fields.device import host_lanes
 from hpcgauge.fields.field import MATRICES, ROTATION, Kind, reals, vectors
 from hpcgauge.kernels.build import Target, build
@@ -41,7 +42,13 @@ COMPRESSED = " (compressed)"
 # Numbers are drawn in double precision, and rounded later.
 DOUBLE_ONLY = ("random_group", "random_momenta", "random_vectors")
 # Fields with one vector on a site instead of one for each right-hand side.
-SINGLE_VECTORS = {"shifted_difference": ("b",), "placed": ("x",)}
+SINGLE_VECTORS = {
+    "inner_all": ("y",),
+    "shifted_difference": ("b",),
+    "placed": ("x",),
+    "overlaps": ("b",),
+    "superposed": ("out",),
+}
 # Fields with one matrix on a site instead of one for each direction.
 SINGLE_MATRICES = {
     "gauge_rotate": ("G",),
@@ -88,11 +95,14 @@ def all_kernels(dimensions: int, reach: int, n_rhs: int) -> dict[str, Kernel]:
         hop_links_kernel(dimensions, True),
         gradient_kernel(dimensions, n_rhs),
         inner_each_kernel(n_rhs),
+        inner_all_kernel(n_rhs),
         advance_kernel(n_rhs),
         reduce_kernel(n_rhs),
         difference_kernel(n_rhs),
         shifted_difference_kernel(n_rhs),
         placed_kernel(n_rhs),
+        overlaps_kernel(n_rhs),
+        superposed_kernel(n_rhs),
     )
     found |= {kernel.name: kernel for kernel in made}
     for is_compressed, ending in ((False, ""), (True, COMPRESSED)):

@@ -157,7 +157,8 @@ def test_one_call_and_single_steps_give_the_same_bits(world: World, lattice: hg.
     found = []
     for way in ("run", "run_stepped"):
         x, r = Field(lattice, b.kind).fill(0), b.copy()
-        recursion = Descent(D, x, r, parity)
+        recursion = Descent(x, r, Field(lattice, b.kind).fill(0), parity)
+        recursion.begin(D)
         recursion.restart(np.array(inner_each(b, b, parity)))
         recursion.goals[:] = 1e-20 * recursion.squares
         steps = getattr(recursion.program, way)(1000)

@@ -15,6 +15,7 @@ from hpcgauge.bench.count import Counts, count
 from hpcgauge.bench.limits import VARIANTS, MultiplyAdds, Stream, stream_memory, timing_library
 from hpcgauge.bench.periodic import Periodic
 from hpcgauge.comm.world import World
+from hpcgauge.fields.device import cache_size
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.loop import Launch
 from hpcgauge.kernels.runtime import runtime
@@ -23,13 +24,14 @@ N_SETS = 3
 # A sample is so many calls that it takes this long; as many are taken as fit in the time of a kernel.
 SAMPLE_SECONDS, KERNEL_SECONDS = 2e-4, 1.5
 LEAST_SAMPLES, MOST_SAMPLES = 5, 200
+# Of the numbers that a stream touches, the part that is written; a kernel is held against the nearest.
+WRITTEN_SHARE = {"stream": 1 / 10, "copy": 1 / 2, "triad": 1 / 3}
 # Variants of a limit that stay after the first samples.
 TRIED, KEPT = 2, 2
 MOST_CALLS = 50
 # Fields that kernels update are set back after so many calls, before numbers grow out of range.
 CALLS_BETWEEN_FILLS = 100
-CACHE = "/sys/devices/system/cpu/cpu0/cache/index{level}/size"
-USUAL_CACHE = {2: 2**20, 3: 2**25}
+MEMORY = Path("/proc/meminfo")
 
 
 class WrongResult(RuntimeError):
@@ -65,6 +67,7 @@ class Rotation:
         self.name, self.periodic = "kernel", periodic
         share = periodic.lattice.local_volume
         self.bytes, self.flops = counts.bytes * share, counts.flops * share
+        self.written_share = counts.bytes / counts.touched - 1
         kernel, numbers = periodic.case.entry.kernel, periodic.case.numbers
         self.sets = [periodic.fields() for _ in range(n_sets)]
         self.launches = [Launch(kernel, periodic.parity, **fields, **numbers) for fields in self.sets]
@@ -153,20 +156,19 @@ def _sample(world: World, counts: dict[Probe, int], samples: dict[Probe, list[fl
         samples[probe].append(max(world.allgather(probe.seconds(calls) / calls)))
 
 
-def cache_size(level: int) -> int:
-    """Bytes of a cache: 2, the last that a core has for itself; 3, the last of all."""
-    path = Path(CACHE.format(level=level))
-    text = path.read_text().strip() if path.exists() else ""
-    return int(text[:-1]) * 1024 if text.endswith("K") else USUAL_CACHE[level]
-
-
 def number_of_sets(world: World, footprint: float, threads: int) -> int:
     """One where a set of fields fits in the private caches, as in a solver; else 3, or what half of the free memory
     holds, streams beside fields. Collective."""
     if footprint <= cache_size(2) * threads:
         return 1
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / world.local_size
-    return min(world.allgather(int(min(N_SETS, max(1, free / 2 / (2 * footprint))))))
+    return min(world.allgather(int(min(N_SETS, max(1, free_memory() / world.local_size / 2 / (2 * footprint))))))
+
+
+def free_memory() -> int:
+    """Bytes that programs may still take on this machine."""
+    lines = MEMORY.read_text().splitlines() if MEMORY.exists() else []
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable")]
+    return int(found[0]) * 1024 if found else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def measure(name: str, lattice: Lattice) -> dict[str, Any]:
@@ -203,7 +205,8 @@ def _figures(kernel: Rotation, samples: dict[Probe, list[float]], n_ranks: int) 
     """Times, rates of all ranks together, and the time that the limits leave over that of the kernel."""
     rates = _rates(samples, n_ranks)
     seconds, n_bytes, flops = median(samples[kernel]), kernel.bytes * n_ranks, kernel.flops * n_ranks
-    needed = {"memory": n_bytes / rates["stream"], "arithmetic": flops / rates["fma"]}
+    nearest = min(WRITTEN_SHARE, key=lambda kind: abs(WRITTEN_SHARE[kind] - kernel.written_share))
+    needed = {nearest: n_bytes / rates[nearest], "fma": flops / rates["fma"]}
     limit = max(needed, key=lambda kind: needed[kind])
     return {
         "seconds": seconds,
@@ -213,7 +216,7 @@ def _figures(kernel: Rotation, samples: dict[Probe, list[float]], n_ranks: int) 
         "bytes": n_bytes,
         "gflops": flops / seconds / 1e9,
         "gbytes_per_s": n_bytes / seconds / 1e9,
-        **{f"{kind}_gbytes_per_s": rates[kind] / 1e9 for kind in ("stream", "copy", "triad")},
+        **{f"{kind}_gbytes_per_s": rates[kind] / 1e9 for kind in WRITTEN_SHARE},
         "fma_gflops": rates["fma"] / 1e9,
         "limited_by": limit,
         "fraction_of_limit": needed[limit] / seconds,

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from hpcgauge._version import VERSION
 from hpcgauge.bench.case import entries
-from hpcgauge.bench.measure import cache_size, measure
+from hpcgauge.bench.measure import measure
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError
+from hpcgauge.fields.device import cache_size
 from hpcgauge.fields.lattice import PRECISIONS, Lattice
 
 MOST_COLORS = 8

@@ -89,46 +89,57 @@ class Descent:
     `product`: the launches that make q of p.
     """
 
-    def __init__(self, D: Staggered, x: Field, r: Field, parity: str):
-        n_rhs, middle = x.kind.count, zeros_like(r)
-        self.p, self.q = zeros_like(r), zeros_like(r)
-        self.product = D.normal_launches(self.p, middle, self.q, parity)
+    def __init__(self, x: Field, r: Field, q: Field, parity: str):
+        n_rhs, self._middle, self._parity = x.kind.count, zeros_like(r), parity
+        self.p, self.q = zeros_like(r), q
         self._advance = Advance(x, self.p, r, parity)
-        self._reduce = Launch(reduce_kernel(n_rhs), parity, r=r, q=self.q, alpha=0.0, flag=0.0)
-        self.squares, self.goals = numpy.zeros(n_rhs), numpy.zeros(n_rhs)
-        self._shifted: Sequence[Shifted] = ()
-        self.program = self._program()
+        self._reduce = Launch(reduce_kernel(n_rhs), parity, r=r, q=q, alpha=0.0, flag=0.0)
+        self.squares, self.goals, self._overlaps = numpy.zeros(n_rhs), numpy.zeros(n_rhs), numpy.zeros(n_rhs)
+        first, reduce, (alpha, flag) = self._advance, self._reduce, self._reduce.numbers.reshape(2, n_rhs)
+        self._before: list[Step] = [
+            program.above(first.flag, self.squares, self.goals),
+            program.stop_unless(first.flag),
+            first.launch,
+        ]
+        self._after: list[Step] = [
+            program.copy(flag, first.flag),
+            program.copy(first.gamma, numpy.ones(n_rhs), flag),
+            program.ratio(first.alpha, self.squares, self._overlaps, flag),
+            program.copy(alpha, first.alpha),
+            reduce,
+            program.ratio(first.beta, reduce.sums, self.squares, flag),
+            program.copy(self.squares, reduce.sums, flag),
+        ]
+        self.product: tuple[Launch, ...] = ()
+        self.program: Program | None = None
 
-    def carry(self, shifted: Sequence[Shifted]) -> None:
-        """Nothing; shifted systems go beside it from here, x = 0 and `restart`, on. There is one right-hand side."""
+    def begin(self, D: Staggered, shifted: Sequence[Shifted] = ()) -> None:
+        """Nothing; from here on the operator is D, until `end`. Shifted systems go beside the only right-hand side, if
+        x = 0 and `restart` comes next. Collective."""
+        self.p.fill(0)
+        self._advance.alpha[:] = 0
         self._shifted = shifted
-        self.program = self._program()
-
-    def _program(self) -> Program:
-        first = self._advance
-        alpha, flag = self._reduce.numbers.reshape(2, len(self.squares))
-        beside = [one.steps(first, self.squares, self.goals) for one in self._shifted]
-        return Program(
+        self.product = D.normal_launches(self.p, self._middle, self.q, self._parity)
+        beside = [one.steps(self._advance, self.squares, self.goals) for one in shifted]
+        self.program = Program(
             [
-                program.above(first.flag, self.squares, self.goals),
-                program.stop_unless(first.flag),
-                first.launch,
+                *self._before,
                 *chain.from_iterable(advancing for advancing, _ in beside),
                 *self.product,
-                program.copy(flag, first.flag),
-                program.copy(first.gamma, numpy.ones(len(flag)), flag),
-                program.ratio(first.alpha, self.squares, self.product[1].sums, flag),
-                program.copy(alpha, first.alpha),
-                self._reduce,
-                program.ratio(first.beta, self._reduce.sums, self.squares, flag),
-                program.copy(self.squares, self._reduce.sums, flag),
+                program.copy(self._overlaps, self.product[-1].sums),
+                *self._after,
                 *chain.from_iterable(turning for _, turning in beside),
             ]
         )
 
+    def end(self) -> None:
+        """Nothing; the operator is not held any more."""
+        self.product, self.program, self._shifted = (), None, ()
+
     def run(self, goals: numpy.ndarray, max_steps: int) -> int:
         """The number of steps until every |r|^2 is at most its goal, or `max_steps`. Collective."""
         self.goals[:] = goals
+        assert self.program is not None
         steps = self.program.run(max_steps)
         self.settle()
         return steps

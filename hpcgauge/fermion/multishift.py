@@ -34,38 +34,39 @@ def placed_kernel(n_rhs: int) -> Kernel:
 
 
 def solve_masses(
-    operators: Sequence[Staggered],
+    D: Staggered,
+    masses: Sequence[float],
     b: Field,
     tolerance: float,
     max_steps: int = 10000,
     parity: str = "both",
     precision: str | None = None,
 ) -> Solution:
-    """x_k with D_k^+D_k x_k = b, as right-hand side k of one field, for D_k of the same links and boundary. Collective.
+    """x_k with D_k^+D_k x_k = b, as right-hand side k of one field; D_k is D with mass k, and D has the least of them.
 
     All are found in the steps of the lightest (hep-lat/9612014), in the precision of b; a few in mixed precision one by
     one. One whose true residual is above the tolerance is made better by `solve_normal` with `precision`. ValueError
-    when b has several right-hand sides or the operators differ in more than mass.
+    when b has several right-hand sides or a mass is less than that of D. Collective.
     """
-    lightest = min(operators, key=lambda D: abs(D.mass))
     if b.kind.count != 1:
         raise ValueError(f"solve_masses: b has {b.kind.count} right-hand sides; 1 is right")
-    if any(D.U is not lightest.U or D.boundary != lightest.boundary for D in operators):
-        raise ValueError("solve_masses: the operators differ in links or boundary; they may differ in mass alone")
-    sigmas = [D.mass**2 - lightest.mass**2 for D in operators]
+    sigmas = [mass**2 - D.mass**2 for mass in masses]
+    if min(sigmas) < 0:
+        raise ValueError(f"solve_masses: masses = {list(masses)} must be at least {D.mass}, the operator's")
     (size,) = inner_each(b, b, parity)
     if precision == "mixed" and len(sigmas) < FEW:
         found, steps = [zeros_like(b) for _ in sigmas], 0
     else:
-        found, steps = _descend(lightest, sigmas, b, tolerance**2 * size, max_steps, parity)
+        found, steps = _descend(D, sigmas, b, tolerance**2 * size, max_steps, parity)
     X = Field(b.lattice, vectors(len(found)), b.precision, b.colors).fill(0)
     for k, x in enumerate(found):
         run(placed_kernel(len(found)), parity, out=X, x=x, place=k)
-    residuals = relative(_squares(lightest, sigmas, X, b, parity), [size] * len(found))
-    for k, (D, x) in enumerate(zip(operators, found, strict=True)):
+    residuals = relative(_squares(D, sigmas, X, b, parity), [size] * len(found))
+    for k, x in enumerate(found):
         if residuals[k] <= tolerance:
             continue
-        better = solve_normal(D, b, tolerance, max_steps, parity, precision, start=x)
+        own = Staggered(D.U, masses[k], D.boundary)
+        better = solve_normal(own, b, tolerance, max_steps, parity, precision, start=x)
         run(placed_kernel(len(found)), parity, out=X, x=better.value, place=k)
         residuals[k], steps = better.residual, steps + better.steps
     return Solution(X, bool((residuals <= tolerance).all()), steps, float(residuals.max()))
@@ -76,10 +77,10 @@ def _descend(
 ) -> tuple[list[Field], int]:
     """For each sigma the x with (D^+D + sigma) x = b that the recursion comes to, and its steps. Collective."""
     x, r = zeros_like(b), b.copy()
-    descent = Descent(D, x, r, parity)
+    descent = Descent(x, r, zeros_like(b), parity)
     shifted = {k: Shifted(sigma, zeros_like(b), r, parity) for k, sigma in enumerate(sigmas) if sigma > 0}
     descent.restart(numpy.array(inner_each(b, b, parity)))
-    descent.carry(list(shifted.values()))
+    descent.begin(D, list(shifted.values()))
     steps = descent.run(numpy.array([goal]), max_steps)
     return [shifted[k].x if k in shifted else x for k in range(len(sigmas))], steps
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import final
+
+import numpy
 
 from hpcgauge.action import AbstractAction, Evaluation, zero_gradient
 from hpcgauge.errors import PhysicsError
-from hpcgauge.fermion.solvers import solve_normal
+from hpcgauge.fermion.memory import Remembered
+from hpcgauge.fermion.multishift import solve_masses
+from hpcgauge.fermion.solvers import Method, Solution, solve_normal
 from hpcgauge.fermion.staggered import Staggered, check_boundary, default_boundary, gradient_kernel
-from hpcgauge.fermion.vectors import inner_each
+from hpcgauge.fermion.vectors import inner_all, inner_each
 from hpcgauge.fields.field import Field
 from hpcgauge.kernels.draws import Draw, random_vectors
 from hpcgauge.kernels.loop import run
+
+USUAL = Method()
 
 
 @final
@@ -21,7 +27,8 @@ class StaggeredAction(AbstractAction):
     """S = phi^+ (D^+D)^-1 phi. 8 tastes: phi = D^+ xi on all sites. 4 tastes: the same phi kept on even sites.
 
     `boundary`: signs of hops across the boundary, antiperiodic in the last direction by default. `tolerance` of the
-    solver for values, `force_tolerance` where a gradient is asked for. ValueError for other numbers of tastes.
+    solver for values, `force_tolerance` where a gradient is asked for; `method` of all solves. Several masses on the
+    same phi are solved together. ValueError for other numbers of tastes.
     """
 
     def __init__(
@@ -32,6 +39,7 @@ class StaggeredAction(AbstractAction):
         tolerance: float = 1e-12,
         force_tolerance: float = 1e-12,
         max_steps: int = 10000,
+        method: Method = USUAL,
     ):
         if tastes not in (4, 8):
             raise ValueError(f"tastes = {tastes} is not possible without rational powers; 4 and 8 are")
@@ -43,6 +51,7 @@ class StaggeredAction(AbstractAction):
         is_usual = boundary is None or tuple(boundary) == default_boundary(len(boundary))
         self.boundary = None if is_usual or boundary is None else tuple(boundary)
         self.tolerance, self.force_tolerance, self.max_steps = tolerance, force_tolerance, max_steps
+        self.method = method
 
     @property
     def slot(self) -> Hashable | None:
@@ -62,27 +71,56 @@ class StaggeredAction(AbstractAction):
         D, xi = self.operator(U), random_vectors(U.lattice, draw)
         return D.adjoint(xi) if self.tastes == 8 else D.adjoint_even(xi)
 
-    def evaluate(self, U: Field, fields: Field, gradient: bool = True, parameters: bool = False) -> Evaluation:
-        D = self.operator(U)
-        tolerance = self.force_tolerance if gradient else self.tolerance
-        solution = solve_normal(D, fields, tolerance, self.max_steps, self.parity)
-        if not solution.converged:
-            is_number = math.isfinite(solution.residual)
-            remedy = "raise solver.max_steps" if is_number else "the links or phi are no numbers"
-            raise PhysicsError(
-                f"the solver of {self!r} reached residual {solution.residual:.3g} in {solution.steps} steps, "
-                f"not {tolerance:g}; {remedy}"
-            )
-        X = solution.value
-        (value,) = inner_each(fields, X, self.parity)
-        if not gradient:
-            return Evaluation(value, steps=solution.steps)
+    @property
+    def family(self) -> Hashable | None:
+        return self.slot, self.tolerance, self.force_tolerance, self.max_steps, self.method
+
+    def with_memory(self, fields: Field) -> Field | Remembered:
+        return Remembered(fields, self.method.memory) if self.method.memory else fields
+
+    def evaluate(
+        self, U: Field, fields: Field | Remembered, gradient: bool = True, parameters: bool = False
+    ) -> Evaluation:
+        memory, phi = (fields, fields.phi) if isinstance(fields, Remembered) else (None, fields)
+        D, tolerance = self.operator(U), self.force_tolerance if gradient else self.tolerance
+        start = memory.start(D, self.parity) if memory else None
+        solution = solve_normal(D, phi, tolerance, self.max_steps, self.parity, self.method.precision, start)
+        _check(solution, repr(self), tolerance)
+        if memory:
+            memory.keep(solution.value, self.parity)
+        (value,) = inner_each(phi, solution.value, self.parity)
+        return Evaluation(value, self._gradient(D, solution.value, (1.0,)) if gradient else None, solution.steps)
+
+    def evaluate_together(
+        self, terms: Sequence[AbstractAction], weights: numpy.ndarray, U: Field, fields: Field, gradient: bool
+    ) -> Evaluation:
+        masses = [term.mass for term in terms if isinstance(term, StaggeredAction)]
+        D, tolerance = Staggered(U, min(masses), self.boundary), self.force_tolerance if gradient else self.tolerance
+        solution = solve_masses(D, masses, fields, tolerance, self.max_steps, self.parity, self.method.precision)
+        _check(solution, " + ".join(repr(term) for term in terms), tolerance)
+        values = inner_all(solution.value, fields, self.parity)
+        C = self._gradient(D, solution.value, weights) if gradient else None
+        value = math.fsum(weight * one for weight, one in zip(weights, values, strict=True))
+        return Evaluation(value, C, solution.steps, numpy.array(values))
+
+    def _gradient(self, D: Staggered, X: Field, weights: Sequence[float] | numpy.ndarray) -> Field:
+        """C of sum_k weights[k] phi^+ X_k. Collective."""
         # Y = D X; its part m X gives X X^+ - X X^+ = 0, so K X is enough.
         Y = D.hop(X, "odd" if self.tastes == 4 else "both")
-        C = zero_gradient(U)
-        kernel = gradient_kernel(U.lattice.dimensions, 1)
-        run(kernel, C=C, X=X, Y=Y, boundary=D.boundary, weight=1.0)
-        return Evaluation(value, C, solution.steps)
+        C = zero_gradient(D.U)
+        run(gradient_kernel(D.U.lattice.dimensions, len(weights)), C=C, X=X, Y=Y, boundary=D.boundary, weight=weights)
+        return C
 
     def __repr__(self) -> str:
         return f"StaggeredAction(mass={self.mass:g}, tastes={self.tastes})"
+
+
+def _check(solution: Solution, what: str, tolerance: float) -> None:
+    """Nothing; PhysicsError unless it converged."""
+    if solution.converged:
+        return
+    remedy = "raise solver.max_steps" if math.isfinite(solution.residual) else "the links or phi are no numbers"
+    raise PhysicsError(
+        f"the solver of {what} reached residual {solution.residual:.3g} in {solution.steps} steps, not "
+        f"{tolerance:g}; {remedy}"
+    )

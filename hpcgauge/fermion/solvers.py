@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy
 
-from hpcgauge.fermion.descent import ratio
-from hpcgauge.fermion.refinement import Mixed, Own, Stage
+from hpcgauge.fermion.refinement import Mixed, Own, Stage, stage_of
 from hpcgauge.fermion.staggered import Staggered
 from hpcgauge.fermion.vectors import inner_each
 from hpcgauge.fields.field import Field
-from hpcgauge.kernels.algebra import combine, zeros_like
+from hpcgauge.kernels.algebra import combine
 
 # An update that does not bring |r| down to half of the least so far is in vain; so many are made in one precision.
 STALLED, MAX_STALLS = 0.25, 4
 # One number, or one for each right-hand side
 Tolerance = float | numpy.ndarray
+
+
+@dataclass(frozen=True)
+class Method:
+    """How solves are done: `precision` as in `solve_normal`, and how many earlier solutions of a trajectory a solve
+    starts from."""
+
+    precision: str | None = None
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,25 +65,23 @@ def solve_normal(
     precision: str | None = None,
     start: Field | None = None,
 ) -> Solution:
-    """x with D^+D x = b on the sites of a parity (as in `start` elsewhere), from `start` or from 0.
+    """x with D^+D x = b on the sites of a parity (0 elsewhere), from `start` or from 0.
 
     `precision` of the steps: that of b, which is the default, or "mixed", single with updates in double. Each of
     several right-hand sides gets the bits that it gets alone. ValueError for another precision. Collective.
     """
-    x, r = zeros_like(b) if start is None else start.copy(), b.copy()
-    sizes = squares = numpy.array(inner_each(b, b, parity))
-    steps, is_residual = 0, start is None
-    for stage_of in _stages(precision, b.precision):
-        if is_residual and (relative(squares, sizes) <= tolerance).all():
+    x, steps = start, 0
+    for kind in _stages(precision, b.precision):
+        stage = stage_of(kind, b, parity)
+        stage.begin(D, b, x)
+        sizes = stage.sizes()
+        squares, done = _refine(stage, sizes, x is None, tolerance, max_steps - steps)
+        stage.end()
+        x, steps, residuals = stage.x, steps + done, relative(squares, sizes)
+        if (residuals <= tolerance).all():
             break
-        stage = stage_of(D, b, x, r, parity)
-        if is_residual:
-            stage.descent.restart(squares)
-        else:
-            squares, is_residual = stage.update(), True
-        squares, done = _refine(stage, squares, sizes, tolerance, max_steps - steps)
-        steps += done
-    return _solution(x, tolerance, steps, relative(squares, sizes))
+    assert x is not None
+    return _solution(x.copy(), tolerance, steps, residuals)
 
 
 def _stages(precision: str | None, own: str) -> tuple[type[Stage], ...]:
@@ -88,9 +95,12 @@ def _stages(precision: str | None, own: str) -> tuple[type[Stage], ...]:
 
 
 def _refine(
-    stage: Stage, squares: numpy.ndarray, sizes: numpy.ndarray, tolerance: Tolerance, max_steps: int
+    stage: Stage, sizes: numpy.ndarray, is_from_zero: bool, tolerance: Tolerance, max_steps: int
 ) -> tuple[numpy.ndarray, int]:
     """|r|^2 and the number of steps when all right-hand sides have the tolerance, or get no further. Collective."""
+    squares = sizes if is_from_zero else stage.update()
+    if is_from_zero:
+        stage.descent.restart(sizes)
     steps, stalls, goals, best = 0, numpy.zeros(len(sizes), int), tolerance**2 * sizes, squares
     while steps < max_steps:
         is_moving = ~(relative(squares, sizes) <= tolerance) & (stalls < MAX_STALLS)
@@ -107,8 +117,8 @@ def _refine(
 
 def relative(squares: Sequence[float] | numpy.ndarray, sizes: Sequence[float] | numpy.ndarray) -> numpy.ndarray:
     """|r| / |b|, 0 where b is 0."""
-    with numpy.errstate(invalid="ignore"):
-        return numpy.sqrt(ratio(numpy.asarray(squares), numpy.asarray(sizes)))
+    pairs = zip(squares, sizes, strict=True)
+    return numpy.array([math.sqrt(float(square) / float(size)) if size else 0.0 for square, size in pairs])
 
 
 def _solution(x: Field, tolerance: Tolerance, steps: int, residuals: numpy.ndarray) -> Solution:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy
 
 from hpcgauge.fields.field import Field, vectors
@@ -31,6 +33,18 @@ def inner_each(x: Field, y: Field, parity: str = "both") -> tuple[float, ...]:
     return run(inner_each_kernel(x.kind.count), parity, x=x, y=y)
 
 
+@functools.cache
 def inner_each_kernel(n_rhs: int) -> Kernel:
     """The kernel of `inner_each` for a number of right-hand sides."""
     return Kernel("algebra.h", (reads("x", "vector"), reads("y", "vector"), Sums(n_rhs)), "inner_each")
+
+
+def inner_all(x: Field, y: Field, parity: str = "both") -> tuple[float, ...]:
+    """Re <x_k, y> for each right-hand side x_k and the only y. Collective."""
+    return run(inner_all_kernel(x.kind.count), parity, x=x, y=y)
+
+
+@functools.cache
+def inner_all_kernel(n_rhs: int) -> Kernel:
+    """The kernel of `inner_all` for a number of right-hand sides."""
+    return Kernel("algebra.h", (reads("x", "vector"), reads("y", "vector"), Sums(n_rhs)), "inner_all")

@@ -11,12 +11,15 @@ import numpy
 
 from hpcgauge.comm.halo import Halo
 from hpcgauge.comm.reduce import BINS, add_up
+from hpcgauge.fields.device import cache_size
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.build import MIN_BLOCKS, Target, build
 from hpcgauge.kernels.kernel import Argument, Kernel
 from hpcgauge.kernels.runtime import Call, Part, packing, round_bins, runtime
 
+# A kernel that reads more than the caches hold fetches what it streams through so many blocks ahead.
+BLOCKS_AHEAD = 8
 PARITY = {"even": 0, "odd": 1, "both": 2}
 
 
@@ -56,7 +59,7 @@ class Launch:
         self._bins = (ctypes.c_int64 * (BINS * kernel.n_sums))()
         self._sums = (ctypes.c_double * kernel.n_sums)()
         memory = (ctypes.addressof(part) for part in (self._pointers, self._numbers, self._bins, self._sums))
-        self.call = Call(*plan.where, *memory, kernel.n_sums)
+        self.call = Call(*plan.where, *memory, kernel.n_sums, plan.ahead)
         self._call = ctypes.byref(self.call)
         self._library = runtime()
 
@@ -127,6 +130,8 @@ class _Plan:
         self.moving = reading if self.ghosts.messages else []
         self.forbidden = [(k, other) for k in self.written for other in reading]
         self.tables = _tables(lattice, kernel, precision)
+        is_streamed = sum(field.data.nbytes for field in fields) > 2 * lattice.device.threads * cache_size(2)
+        self.ahead = BLOCKS_AHEAD if is_streamed else 0
         function = ctypes.cast(self.function, ctypes.c_void_p)
         self.where = function, ctypes.addressof(self.tables.pointers), *self.tables.parts[PARITY[parity]]
 

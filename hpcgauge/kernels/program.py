@@ -7,6 +7,7 @@ move and sums travel between its steps. The bits are the same.
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -51,7 +52,7 @@ class Arithmetic:
                     f"{self.kind.name}: an array has {array.dtype} {array.shape}; float64 ({len(given[0])},) is right"
                 )
 
-    @property
+    @functools.cached_property
     def step(self) -> Entry:
         """What compiled code takes."""
         arrays = (self.out, self.a, self.b, self.flag)

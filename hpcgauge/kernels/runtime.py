@@ -36,6 +36,7 @@ class Call(ctypes.Structure):
         ("bins", ctypes.c_void_p),
         ("sums", ctypes.c_void_p),
         ("n_sums", ctypes.c_long),
+        ("ahead", ctypes.c_long),
     ]
 
 

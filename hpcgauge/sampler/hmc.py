@@ -146,13 +146,10 @@ class _Forces:
     def __init__(self, hmc: HMC, fields: list[Any]):
         guide = hmc.guide
         on_fields = [None if slot is None else fields[slot] for slot in hmc.slots]
-        self.parts = [
-            (
-                Sum([guide.terms[k] for k in level.terms], [float(guide.weights[k]) for k in level.terms]),
-                [on_fields[k] for k in level.terms],
-            )
-            for level in hmc.levels
-        ]
+        self.parts = []
+        for level in hmc.levels:
+            action = Sum([guide.terms[k] for k in level.terms], [float(guide.weights[k]) for k in level.terms])
+            self.parts.append((action, action.with_memory([on_fields[k] for k in level.terms])))
         self.gradients = [lambda U, k=k: self._gradient(k, U) for k in range(len(self.parts))]
         self.ends_in_kicks = all(_kicks_at_end(end, len(self.parts)) for end in (hmc.moves, hmc.moves[::-1]))
         self.first: dict[int, float] = {}

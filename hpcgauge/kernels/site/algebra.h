@@ -23,6 +23,13 @@ SITE_FN void inner_each(const Lattice&, Site s, Vectors<RHS> x, Vectors<RHS> y, 
     UNROLL for (int k = 0; k < RHS; ++k) totals[k] = real_product(get(x, s, k), get(y, s, k));
 }
 
+// Re <x_k, y> for each right-hand side
+template <int RHS>
+SITE_FN void inner_all(const Lattice&, Site s, Vectors<RHS> x, Vectors<1> y, real (&totals)[RHS]) {
+    const ColorVector other = get(y, s, 0);
+    UNROLL for (int k = 0; k < RHS; ++k) totals[k] = real_product(get(x, s, k), other);
+}
+
 // x <- x + alpha p, then p <- gamma r + beta p, where the flag is not 0
 template <int RHS>
 SITE_FN void advance(const Lattice&, Site s, Vectors<RHS> x, Vectors<RHS> p, Vectors<RHS> r, const double* alpha,
@@ -75,6 +82,25 @@ template <int RHS>
 SITE_FN void placed(const Lattice&, Site s, Vectors<RHS> out, Vectors<1> x, const double* place) {
     UNROLL for (int k = 0; k < RHS; ++k)
         if (place[0] == k) set(out, s, k, get(x, s, 0));
+}
+
+// Re <v_i, w_j>, row by row, then Re <v_i, b>
+template <int RHS>
+SITE_FN void overlaps(const Lattice&, Site s, Vectors<RHS> v, Vectors<RHS> w, Vectors<1> b,
+                      real (&totals)[RHS * RHS + RHS]) {
+    UNROLL for (int i = 0; i < RHS; ++i) {
+        const ColorVector here = get(v, s, i);
+        UNROLL for (int j = 0; j < RHS; ++j) totals[i * RHS + j] = real_product(here, get(w, s, j));
+        totals[RHS * RHS + i] = real_product(here, get(b, s, 0));
+    }
+}
+
+// out = sum_k a_k v_k
+template <int RHS>
+SITE_FN void superposed(const Lattice&, Site s, Vectors<1> out, Vectors<RHS> v, const double* a) {
+    ColorVector sum = zero_vector();
+    UNROLL for (int k = 0; k < RHS; ++k) sum = multiply_add(number(a, k), get(v, s, k), sum);
+    set(out, s, 0, sum);
 }
 
 }  // namespace site

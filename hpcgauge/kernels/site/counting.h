@@ -21,6 +21,7 @@ using vectors::load_index;
 using vectors::mask;
 using vectors::pick_index;
 using vectors::picks;
+using vectors::prefetch;
 using vectors::product;
 using vectors::streams_end;
 using vectors::wide_integer;

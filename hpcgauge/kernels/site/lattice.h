@@ -30,6 +30,7 @@ struct Lattice {
     const int* blocks;       // [block][offset][2]: the (first) block, and SITE_KINDS times the place in `neighbours` + kind
     const int* coordinates;  // [block][N_DIMENSIONS + 1][lane]: global coordinates, global number (-1: padding)
     const int* extent;       // global
+    long ahead;              // not 0: the fields exceed the caches; what is streamed through is fetched so many blocks ahead
 };
 
 #if ON_GPU
@@ -93,6 +94,16 @@ SITE_FN void fetch(const Reals<COMPONENTS>& field, Site x, int first, real (&val
 #endif
 }
 
+// Calls COUNT numbers into the caches that the kernel will read `g.ahead` blocks from here.
+template <int COMPONENTS>
+SITE_FN void fetch_ahead(const Lattice& g, const Reals<COMPONENTS>& field, Site x, int first, int count) {
+#if !ON_GPU
+    if (g.ahead == 0) return;
+    const scalar* p = field.data + ((x.block + g.ahead) * COMPONENTS + first) * LANES;
+    UNROLL for (int k = 0; k < count; ++k) prefetch(p + k * LANES);
+#endif
+}
+
 // Writes to the site that the kernel owns.
 template <int COMPONENTS, int COUNT>
 SITE_FN void put(const Reals<COMPONENTS>& field, Site x, int first, const real (&values)[COUNT]) {
@@ -103,6 +114,19 @@ SITE_FN void put(const Reals<COMPONENTS>& field, Site x, int first, const real (
     scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
     UNROLL for (int k = 0; k < COUNT; ++k) store(p + k * LANES, values[k]);
 #endif
+}
+
+// The same, past the caches where the fields exceed them.
+template <int COMPONENTS, int COUNT>
+SITE_FN void put_past(const Lattice& g, const Reals<COMPONENTS>& field, Site x, int first, const real (&values)[COUNT]) {
+#if !ON_GPU
+    if (g.ahead) {
+        scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
+        UNROLL for (int k = 0; k < COUNT; ++k) stream(p + k * LANES, values[k]);
+        return;
+    }
+#endif
+    put(field, x, first, values);
 }
 
 template <int COMPONENTS>
@@ -152,6 +176,10 @@ SITE_FN ColorVector get(const Vectors<COUNT>& field, Site x, int element) {
 template <int COUNT>
 SITE_FN void set(const Vectors<COUNT>& field, Site x, int element, const ColorVector& v) {
     put(field.reals, x, element * VECTOR_REALS, v.a);
+}
+template <int COUNT>
+SITE_FN void set_past(const Lattice& g, const Vectors<COUNT>& field, Site x, int element, const ColorVector& v) {
+    put_past(g, field.reals, x, element * VECTOR_REALS, v.a);
 }
 
 }  // namespace site

@@ -39,6 +39,9 @@ SITE_FN void hop_links(const Lattice& g, Site x, Matrices<HOPS> W, Matrices<N_DI
     for (int hop = 0; hop < HOPS; ++hop) set(W, x, hop, flip(hop_link(g, x, hop, U), hop_sign(g, x, hop, boundary)));
 }
 SITE_FN ColorMatrix hopping(const Matrices<HOPS>& W, Site x, int hop) { return get(W, x, hop); }
+SITE_FN void hopping_ahead(const Lattice& g, const Matrices<HOPS>& W, Site x, int hop) {
+    fetch_ahead(g, W.reals, x, hop * MATRIX_REALS, MATRIX_REALS);
+}
 
 #if COLORS == 3
 // The same in 12 numbers for each hop, the upper two rows, and one number for all signs: sum_hop 2^hop where it is -.
@@ -53,6 +56,9 @@ SITE_FN void hop_rows(const Lattice& g, Site x, Reals<COMPRESSED> W, Matrices<N_
         signs = signs | select(sign != 0, broadcast_integer(integer_scalar(1) << hop), broadcast_integer(0));
     }
     set(W, x, COMPRESSED - 1, to_real(signs));
+}
+SITE_FN void hopping_ahead(const Lattice& g, const Reals<COMPRESSED>& W, Site x, int hop) {
+    fetch_ahead(g, W, x, hop * ROW_REALS, ROW_REALS);
 }
 // The third row of a matrix of SU(3) with sign s is s (row 0 x row 1)^*.
 SITE_FN ColorMatrix hopping(const Reals<COMPRESSED>& W, Site x, int hop) {
@@ -77,8 +83,10 @@ SITE_FN void hop(const Lattice& g, Site x, const HopLinks& W, const Vectors<RHS>
     UNROLL for (int k = 0; k < RHS; ++k) sum[k] = behind[k] = zero_vector();
     EACH_DIRECTION {
         const Site next = up(g, x, mu), last = down(g, x, mu);
+        hopping_ahead(g, W, x, 2 * mu);
         const ColorMatrix forward = hopping(W, x, 2 * mu);
         UNROLL for (int k = 0; k < RHS; ++k) sum[k] = multiply_add(forward, get(psi, next, k), sum[k]);
+        hopping_ahead(g, W, x, 2 * mu + 1);
         const ColorMatrix backward = hopping(W, x, 2 * mu + 1);
         UNROLL for (int k = 0; k < RHS; ++k) behind[k] = multiply_add(backward, get(psi, last, k), behind[k]);
     }
@@ -90,7 +98,7 @@ template <int RHS, class HopLinks>
 SITE_FN void staggered_hop(const Lattice& g, Site x, Vectors<RHS> out, HopLinks W, Vectors<RHS> psi, const double* b) {
     ColorVector sum[RHS];
     hop(g, x, W, psi, sum);
-    UNROLL for (int k = 0; k < RHS; ++k) set(out, x, k, (scalar(0.5) * number(b)) * sum[k]);
+    UNROLL for (int k = 0; k < RHS; ++k) set_past(g, out, x, k, (scalar(0.5) * number(b)) * sum[k]);
 }
 
 // out = a chi + b K psi, and Re <chi, out> for each right-hand side
@@ -102,7 +110,7 @@ SITE_FN void staggered_hop_add(const Lattice& g, Site x, Vectors<RHS> out, HopLi
     UNROLL for (int k = 0; k < RHS; ++k) {
         const ColorVector here = get(chi, x, k);
         const ColorVector value = multiply_add(scalar(0.5) * number(b), sum[k], number(a) * here);
-        set(out, x, k, value);
+        set_past(g, out, x, k, value);
         totals[k] = real_product(here, value);
     }
 }
