@@ -58,6 +58,9 @@ WRONG = [
     ("integrator.scheme=leapfog", ["integrator.scheme = leapfog", "did you mean leapfrog?"]),
     ("integrator.steps=0", ["integrator.steps = 0", "an integer, at least 1"]),
     ("solver.tolerance=.nan", ["solver.tolerance", "above 0, below 1"]),
+    ("solver.precision=half", ["solver.precision = half", "double, single or mixed"]),
+    ("solver.precision=single", ["solver.precision = single with lattice.precision = double", "double or mixed"]),
+    ("solver.chronological=9", ["solver.chronological = 9", "at least 0, at most 8"]),
     ("guide=null", ["chain.train = 20", "guide = null"]),
     ("guide.fermion.0.network.layers=true", ["network.layers = true", "an integer"]),
     ("guide.fermion.0.network.reach=null", ["guide.fermion.0.network.reach is missing"]),
@@ -91,6 +94,17 @@ def test_derived_values() -> None:
     assert run.control is not None and (run.control.train, run.control.produce) == (20, 30)
     plane = parse(TEXT, ["lattice.extent=[4, 6]"]).action.fermion
     assert plane is not None and plane.boundary == (1, -1)
+
+
+def test_precision_of_solves_follows_from_the_lattice() -> None:
+    larger, single = "lattice.extent=[8, 8, 8, 4]", ("lattice.precision=single", "solver={}")
+    cases = {(): "double", (larger,): "mixed", single: "single", (larger, *single): "single"}
+    for changes, expected in cases.items():
+        run = parse(TEXT, list(changes))
+        assert run.solver.precision == expected and run.solver.chronological == 0
+    assert parse(TEXT, [larger, "solver.precision=double"]).solver.precision == "double"
+    with pytest.raises(ConfigError, match=r"solver\.precision = mixed .* = single; single is right"):
+        parse(TEXT, [*single, "solver.precision=mixed"])
 
 
 @pytest.mark.parametrize("value", ["none", "null", "[]"])

@@ -192,12 +192,15 @@ def test_neighbours_and_ghosts(extent: tuple[int, ...], grid: tuple[int, ...], n
             assert (held[plan.neighbours[true, column]] == wanted).all()
             assert (plan.neighbours[~true, column] == np.flatnonzero(~true)).all()
             remote |= set(wanted.tolist()) - own
-        # The distinct remote sites, each message padded to whole blocks of two lanes.
+        # The distinct remote sites, each message and parity padded to whole blocks of two lanes.
         ghosts = np.concatenate([held[m.start : m.start + m.count] for m in plan.messages]) if plan.messages else []
         assert set(np.asarray(ghosts).tolist()) == remote
         distinct = [len(set(held[m.start : m.start + m.count].tolist())) for m in plan.messages]
         assert sum(distinct) == len(remote)
-        assert all(m.count - n < 2 * LANES for m, n in zip(plan.messages, distinct, strict=True))
+        assert all(m.count - n < 4 * LANES for m, n in zip(plan.messages, distinct, strict=True))
+        for message in plan.messages:
+            is_odd = message.sites >= geometry.parity_sites
+            assert is_odd[message.part(1)].all() and not is_odd[message.part(0)].any()
         assert all(m.source != geometry.rank for m in plan.messages)
 
 

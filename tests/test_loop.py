@@ -12,7 +12,7 @@ import pytest
 from hpcgauge.comm.reduce import add_up
 from hpcgauge.comm.world import World
 from hpcgauge.fermion.descent import reduce_kernel
-from hpcgauge.fermion.staggered import hop_kernel
+from hpcgauge.fermion.staggered import Staggered, gradient_kernel, hop_kernel
 from hpcgauge.fermion.vectors import ColorVector, inner_each
 from hpcgauge.fields.field import MATRICES, Field
 from hpcgauge.fields.lattice import Lattice
@@ -37,6 +37,20 @@ def exchanges(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     def counted(self: World, sends: Any, receives: Any) -> Any:
         seen.append(len(sends))
+        return original(self, sends, receives)
+
+    monkeypatch.setattr(World, "exchange", counted)
+    yield seen
+
+
+@pytest.fixture
+def bytes_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The bytes of each message, in the order of exchanges."""
+    seen: list[int] = []
+    original = World.exchange
+
+    def counted(self: World, sends: Any, receives: Any) -> Any:
+        seen.extend(array.nbytes for _, array in sends)
         return original(self, sends, receives)
 
     monkeypatch.setattr(World, "exchange", counted)
@@ -68,16 +82,33 @@ def test_ghosts_move_only_when_the_field_has_changed(world: World, exchanges: li
 @pytest.mark.ranks
 def test_every_stale_field_of_a_kernel_travels_in_one_exchange(world: World, exchanges: list[int]) -> None:
     lattice = Lattice(EXTENT, 3, world)
-    U, psi, out = Links.hot(lattice), random_vectors(lattice, DRAW), ColorVector.zeros(lattice)
-    n_messages = len(lattice.ghosts(hop_kernel(4).offsets).messages)
-    launch = Launch(hop_kernel(4), out=out, U=U, psi=psi, boundary=PERIODIC, b=1.0)
+    X, Y, C = random_vectors(lattice, DRAW), ColorVector.zeros(lattice), MatrixField.zeros(lattice)
+    kernel = gradient_kernel(4, 1)
+    n_messages = len(lattice.ghosts(kernel.offsets).messages)
+    launch = Launch(kernel, C=C, X=X, Y=Y, boundary=PERIODIC, weight=1.0)
     launch()
-    agree(world, exchanges == ([2 * n_messages] if world.size > 1 else []), f"U and psi: {exchanges}")
+    agree(world, exchanges == ([2 * n_messages] if world.size > 1 else []), f"X and Y: {exchanges}")
     launch()
-    psi.touch()
+    X.touch()
     launch()
     expected = [2 * n_messages, n_messages] if world.size > 1 else []
-    agree(world, exchanges == expected, f"then psi alone: {exchanges}")
+    agree(world, exchanges == expected, f"then X alone: {exchanges}")
+
+
+@pytest.mark.ranks
+def test_a_launch_on_one_parity_moves_the_ghosts_that_it_reads(world: World, bytes_sent: list[int]) -> None:
+    lattice = Lattice(EXTENT, 3, world)
+    D, psi, out = Staggered(Links.hot(lattice), 0.1), random_vectors(lattice, DRAW), ColorVector.zeros(lattice)
+    arguments = {"out": out, "W": D.links, "psi": psi, "b": 1.0}
+    del bytes_sent[:]
+    whole = sum(message.count for message in lattice.ghosts(hop_kernel(False).offsets).messages) * 6 * 8
+    for parity, moved in (("even", whole // 2), ("even", 0), ("odd", whole // 2), ("both", 0)):
+        run(hop_kernel(False), parity, **arguments)
+        agree(world, sum(bytes_sent) == moved, f"{parity}: {bytes_sent}")
+        del bytes_sent[:]
+    psi.touch()
+    run(hop_kernel(False), "both", **arguments)
+    agree(world, sum(bytes_sent) == whole, f"both: {bytes_sent}")
 
 
 @pytest.mark.ranks
@@ -207,7 +238,7 @@ def test_a_field_cannot_be_written_where_its_neighbours_are_read() -> None:
     with pytest.raises(ValueError, match="staple_sum: sum is written while U, the same field, is read"):
         run(STAPLE_SUM, sum=U, U=U, factor=1.0)
     with pytest.raises(ValueError, match="out is written while psi, the same field, is read"):
-        run(hop_kernel(2), out=v, U=U, psi=v, boundary=(1, 1), b=1.0)
+        run(hop_kernel(False), out=v, W=Staggered(U, 0.1).links, psi=v, b=1.0)
     before = U.to_numpy()
     combine(2.0, U, 0.0, U, out=U)
     assert np.array_equal(U.to_numpy(), 2 * before), "on its own site a kernel may read what it writes"

@@ -224,7 +224,13 @@ def test_field_memory_is_shared_by_the_ranks(world: World, monkeypatch: pytest.M
     agree(world, world.rank > 0 or max(everywhere) <= limit * peaks["alone"], f"{everywhere} of {peaks.get('alone')}")
 
 
-@pytest.mark.parametrize("changes", [(), ("lattice.colors=3", "control=none", *PLAIN, "action.fermion.mass=5.0")])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("solver.precision=mixed", "solver.chronological=3"),
+        ("lattice.colors=3", "control=none", *PLAIN, "action.fermion.mass=5.0"),
+    ],
+)
 def test_all_kernels_of_a_run_can_be_compiled_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[str, ...]
 ) -> None:

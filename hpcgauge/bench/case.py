@@ -78,7 +78,8 @@ class Case:
     def numbers(self) -> dict[str, Array]:
         """A value for every number argument."""
         signs = self.boundary[-self.dimensions :]
-        special = {"draw": DRAW, "direction": (self.dimensions - 1,), "boundary": signs}
+        last = {"direction": (self.dimensions - 1,), "place": (self.n_rhs - 1,)}
+        special = {"draw": DRAW, "boundary": signs, **last}
         usual = (0.35, -0.8, 0.6)
         arguments = self.entry.kernel.numbers
         return {n.name: np.array(special.get(n.name, usual[: n.count]), dtype=float) for n in arguments}

@@ -62,6 +62,7 @@ def count(name: str, dimensions: int, colors: int, precision: str, parity: str) 
     flops = library.counted_flops()
     library.watch(None, ctypes.c_long(0))
     size = fields[case.entry.kernel.fields[0].name].data.itemsize / lattice.volume
+    assert any(mark.any() for mark in marks), f"kernel {name} touches nothing with these numbers"
     touched = sum(int(numpy.count_nonzero(mark)) for mark in marks)
     written = sum(int(numpy.count_nonzero(mark & WRITTEN)) for mark in marks)
     return Counts(flops * target.lanes / lattice.volume, (touched + written) * size, touched * size)

@@ -18,9 +18,10 @@ Packing = Callable[[Sequence[tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]]
 
 @final
 class Halo:
-    """The exchange that fills the ghosts of `arrays`, each data[block][component][lane], any number of times."""
+    """The exchange that fills the ghosts of a parity (0 even, 1 odd, 2 both) of `arrays`, each
+    data[block][component][lane], any number of times."""
 
-    def __init__(self, world: World, ghosts: Ghosts, arrays: Sequence[numpy.ndarray], packing: Packing):
+    def __init__(self, world: World, ghosts: Ghosts, arrays: Sequence[numpy.ndarray], packing: Packing, parity: int):
         self.arrays = list(arrays)
         self._world = world
         self._sends: list[tuple[int, numpy.ndarray]] = []
@@ -29,9 +30,12 @@ class Halo:
         for data in arrays:
             lanes = data.shape[2]
             for message in ghosts.messages:
-                first, last = message.start // lanes, (message.start + message.count) // lanes
+                part = message.part(parity)
+                if part.start == part.stop:
+                    continue
+                first, last = (message.start + part.start) // lanes, (message.start + part.stop) // lanes
                 packed = numpy.empty((last - first, *data.shape[1:]), data.dtype)
-                packets.append((packed, data, message.sites))
+                packets.append((packed, data, message.sites[part]))
                 self._sends.append((message.target, packed))
                 self._receives.append((message.source, data[first:last]))
         self._pack = packing(packets)

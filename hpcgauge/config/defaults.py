@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 SINGLE_TOLERANCE = 1e-6  # what a solver reaches in single precision
+MIXED_SITES = 2048  # from here on steps in single precision gain more than their updates cost (docs/performance.md)
 
 
 def complete(data: dict[str, Any]) -> dict[str, Any]:
@@ -56,8 +58,15 @@ def _control(data: dict[str, Any]) -> None:
 
 def _solver(data: dict[str, Any]) -> None:
     lattice, solver = data.get("lattice"), data.get("solver", {})
-    if isinstance(lattice, dict) and lattice.get("precision") == "single" and isinstance(solver, dict):
-        data["solver"] = {"tolerance": SINGLE_TOLERANCE, "force_tolerance": SINGLE_TOLERANCE, **solver}
+    if not isinstance(lattice, dict) or not isinstance(solver, dict):
+        return
+    own, extent = lattice.get("precision", "double"), lattice.get("extent")
+    if own == "single":
+        solver = {"tolerance": SINGLE_TOLERANCE, "force_tolerance": SINGLE_TOLERANCE, **solver}
+    if solver.get("precision") is None and own in ("double", "single"):
+        sizes = [n for n in extent if isinstance(n, int)] if isinstance(extent, tuple) else []
+        solver = {**solver, "precision": "mixed" if own == "double" and math.prod(sizes) >= MIXED_SITES else own}
+    data["solver"] = solver
 
 
 def _kept(value: Any, above: float, instead: float) -> Any:

@@ -37,6 +37,10 @@ def _solver(run: Run) -> Iterator[str]:
         value = getattr(run.solver, name)
         if run.lattice.precision == "single" and value < SINGLE_TOLERANCE:
             yield f"solver.{name} = {value:g} is out of reach in single precision; {SINGLE_TOLERANCE:g} is right"
+    own, chosen = run.lattice.precision, run.solver.precision
+    right = ("double", "mixed") if own == "double" else ("single",)
+    if chosen not in right:
+        yield f"solver.precision = {chosen} with lattice.precision = {own}; {' or '.join(right)} is right"
 
 
 def _fermion(run: Run) -> Iterator[str]:

@@ -132,6 +132,14 @@ class SolverSection(Section):
         default=1e-12, description="Relative residual in forces (reversibility needs it small)."
     )
     max_steps: Positive = Field(default=10000, description="Steps after which an unconverged solve stops the run.")
+    precision: Literal["double", "single", "mixed"] | None = Field(
+        default=None,
+        description="Precision of the steps: that of the lattice, or `mixed`, single steps with the true residual in "
+        "double; `null` is `mixed` from 2048 sites on if the lattice is in double precision.",
+    )
+    chronological: Annotated[int, Field(ge=0, le=8)] = Field(
+        default=0, description="Earlier solutions of a trajectory that the solves of its forces start from."
+    )
 
 
 class RecordedSection(Section):

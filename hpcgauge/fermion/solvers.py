@@ -98,27 +98,31 @@ def _refine(
     stage: Stage, sizes: numpy.ndarray, is_from_zero: bool, tolerance: Tolerance, max_steps: int
 ) -> tuple[numpy.ndarray, int]:
     """|r|^2 and the number of steps when all right-hand sides have the tolerance, or get no further. Collective."""
-    squares = sizes if is_from_zero else stage.update()
     if is_from_zero:
         stage.descent.restart(sizes)
-    steps, stalls, goals, best = 0, numpy.zeros(len(sizes), int), tolerance**2 * sizes, squares
+    squares = sizes if is_from_zero else stage.update()
+    limits = numpy.broadcast_to(tolerance, sizes.shape)
+    steps, stalls, best = 0, [0] * len(sizes), squares.tolist()
     while steps < max_steps:
-        is_moving = ~(relative(squares, sizes) <= tolerance) & (stalls < MAX_STALLS)
-        if not is_moving.any():
+        is_moving = [
+            not residual <= limit and count < MAX_STALLS
+            for residual, limit, count in zip(relative(squares, sizes), limits, stalls, strict=True)
+        ]
+        if not any(is_moving):
             break
-        resting = numpy.where(is_moving, numpy.maximum(goals, stage.drop**2 * squares), numpy.inf)
+        resting = numpy.where(is_moving, numpy.maximum(limits**2 * sizes, stage.drop**2 * squares), numpy.inf)
         steps += stage.descent.run(resting, min(stage.patience, max_steps - steps))
         squares = stage.update()
-        is_better = squares <= STALLED * best
-        best = numpy.where(is_better, squares, best)
-        stalls += ~is_better
+        for k, square in enumerate(squares.tolist()):
+            stalls[k] += not square <= STALLED * best[k]
+            best[k] = square if square <= STALLED * best[k] else best[k]
     return squares, steps
 
 
 def relative(squares: Sequence[float] | numpy.ndarray, sizes: Sequence[float] | numpy.ndarray) -> numpy.ndarray:
     """|r| / |b|, 0 where b is 0."""
-    pairs = zip(squares, sizes, strict=True)
-    return numpy.array([math.sqrt(float(square) / float(size)) if size else 0.0 for square, size in pairs])
+    pairs = zip(numpy.asarray(squares).tolist(), numpy.asarray(sizes).tolist(), strict=True)
+    return numpy.array([math.sqrt(square / size) if size else 0.0 for square, size in pairs])
 
 
 def _solution(x: Field, tolerance: Tolerance, steps: int, residuals: numpy.ndarray) -> Solution:

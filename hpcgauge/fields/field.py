@@ -54,7 +54,7 @@ def reals(count: int) -> Kind:
 class Field:
     """Numbers of one kind on every site of a lattice: data[block][component][lane], ghosts behind the own sites.
 
-    `ghosts`: the ghosts that hold the neighbours' present values, or None. Whoever writes `data` calls `touch()`.
+    Whoever writes `data` calls `touch()`.
     """
 
     def __init__(self, lattice: Lattice, kind: Kind, precision: str | None = None, colors: int | None = None):
@@ -64,7 +64,8 @@ class Field:
         self.colors = colors or lattice.colors
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision = {precision!r} is not known; 'double' and 'single' are possible")
-        self.ghosts: Ghosts | None = None
+        self._ghosts: Ghosts | None = None
+        self._fresh = (False, False)
         self._hold(0)
 
     def _hold(self, n_ghosts: int) -> None:
@@ -95,7 +96,17 @@ class Field:
 
     def touch(self) -> None:
         """Says that own data changed, so that ghosts are stale."""
-        self.ghosts = None
+        self._ghosts = None
+
+    def is_fresh(self, ghosts: Ghosts, parity: int) -> bool:
+        """True if the ghosts of a parity (0 even, 1 odd, 2 both) hold the neighbours' present values."""
+        return self._ghosts is ghosts and (all(self._fresh) if parity == 2 else self._fresh[parity])
+
+    def refresh(self, ghosts: Ghosts, parity: int) -> None:
+        """Says that the ghosts of a parity hold the neighbours' present values."""
+        before = self._fresh if self._ghosts is ghosts else (False, False)
+        self._fresh = before[0] or parity != 1, before[1] or parity != 0
+        self._ghosts = ghosts
 
     def reserve(self, ghosts: Ghosts) -> None:
         """Makes room for ghosts behind the own sites, once; own data are kept."""
@@ -104,7 +115,7 @@ class Field:
             own = self.own_data
             self._hold(ghosts.n_ghosts)
             self.own_data[:] = own
-            self.ghosts = None
+            self._ghosts = None
 
     def fill(self, value: float) -> Field:
         """This field, every component set to `value`."""

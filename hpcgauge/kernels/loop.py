@@ -48,7 +48,7 @@ class Launch:
         self.lattice = self.fields[0].lattice
         plan = _plan(kernel, parity, self.fields)
         plan.check(self.fields)
-        self.ghosts = plan.ghosts
+        self.ghosts, self._needed = plan.ghosts, plan.needed
         self._moving = [self.fields[k] for k in plan.moving]
         self._written = [self.fields[k] for k in plan.written]
         for field in self._moving:
@@ -89,14 +89,14 @@ class Launch:
             return
         # Memory moves when ghosts are reserved for the first time.
         self._pointers[:] = [field.address for field in self.fields]
-        stale = [field for field in self._moving if field.ghosts is not self.ghosts]
+        stale = [field for field in self._moving if not field.is_fresh(self.ghosts, self._needed)]
         if stale:
             halo = self._exchange_of(stale)
             halo.start()
             self._library.start_launch(self._call)
             halo.wait()
             for field in stale:
-                field.ghosts = self.ghosts
+                field.refresh(self.ghosts, self._needed)
         else:
             self._library.start_launch(self._call)
         self._library.finish_launch(self._call)
@@ -106,7 +106,7 @@ class Launch:
     def _exchange_of(self, stale: list[Field]) -> Halo:
         arrays = [field.data for field in stale]
         if self._halo is None or not _are_same(self._halo.arrays, arrays):
-            self._halo = Halo(self.lattice.world, self.ghosts, arrays, packing)
+            self._halo = Halo(self.lattice.world, self.ghosts, arrays, packing, self._needed)
         return self._halo
 
 
@@ -128,6 +128,7 @@ class _Plan:
         reading = [k for k, argument in enumerate(kernel.fields) if argument.offsets.pairs]
         self.written = [k for k, argument in enumerate(kernel.fields) if argument.access != "read"]
         self.moving = reading if self.ghosts.messages else []
+        self.needed = _needed(kernel, PARITY[parity])
         self.forbidden = [(k, other) for k in self.written for other in reading]
         self.tables = _tables(lattice, kernel, precision)
         is_streamed = sum(field.data.nbytes for field in fields) > 2 * lattice.device.threads * cache_size(2)
@@ -224,6 +225,12 @@ def _check_kinds(kernel: Kernel, fields: Sequence[Field]) -> None:
             raise ValueError(
                 f"kernel {kernel.name}: {argument.name} must hold a {argument.element} field, not {field!r}"
             )
+
+
+def _needed(kernel: Kernel, parity: int) -> int:
+    """The parity of the ghosts that a launch on a parity reads; 2: both."""
+    parities = kernel.offsets.parities
+    return 2 if parity == 2 or len(parities) != 1 else (parity + min(parities)) % 2
 
 
 def _count(argument: Argument, field: Field) -> int:

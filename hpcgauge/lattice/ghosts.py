@@ -22,14 +22,20 @@ SITE_KINDS = 4
 class Message:
     """One message of an exchange: ghosts from rank `source` into sites [start, start + count), own `sites` to `target`.
 
-    `sites` has `count` entries, padded with repetitions to a multiple of 2 * lanes.
+    `sites` has `count` entries, first `n_even` of even parity, then odd ones, both padded with repetitions to a
+    multiple of 2 * lanes.
     """
 
     source: int
     target: int
     start: int
     count: int
+    n_even: int
     sites: numpy.ndarray
+
+    def part(self, parity: int) -> slice:
+        """The places of a parity (0 even, 1 odd, 2 both) among `sites`."""
+        return (slice(0, self.n_even), slice(self.n_even, self.count), slice(0, self.count))[parity]
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,9 @@ def plan_ghosts(geometry: Geometry, offsets: Offsets) -> Ghosts:
         for far in numpy.unique(displacement[displacement != 0]):
             wanted = displacement == far
             sites, slots = numpy.unique(place[wanted], return_inverse=True)
-            target[wanted] = n_sites + n_ghosts + slots
             message = _message(geometry, int(far), n_sites + n_ghosts, sites)
+            n_even = int((sites < geometry.parity_sites).sum())
+            target[wanted] = message.start + slots + numpy.where(slots < n_even, 0, message.n_even - n_even)
             messages.append(message)
             n_ghosts += message.count
         neighbours[geometry.positions] = target
@@ -76,16 +83,24 @@ def plan_ghosts(geometry: Geometry, offsets: Offsets) -> Ghosts:
 def _message(geometry: Geometry, far: int, start: int, sites: numpy.ndarray) -> Message:
     grid = numpy.array(geometry.grid)
     steps, place = numpy.array(unravel(far, geometry.grid)), numpy.array(geometry.place)
-    chunk = 2 * geometry.lanes
-    padded = numpy.resize(sites, -(-len(sites) // chunk) * chunk)
-    padded[len(sites) :] = sites[0]
+    is_even = sites < geometry.parity_sites
+    even, odd = (_padded(chosen, 2 * geometry.lanes) for chosen in (sites[is_even], sites[~is_even]))
+    padded = numpy.concatenate([even, odd])
     return Message(
         source=int(ravel((place + steps) % grid, geometry.grid)),
         target=int(ravel((place - steps) % grid, geometry.grid)),
         start=start,
         count=len(padded),
+        n_even=len(even),
         sites=padded,
     )
+
+
+def _padded(sites: numpy.ndarray, chunk: int) -> numpy.ndarray:
+    """The sites, with repetitions of the first to a multiple of `chunk`."""
+    padded = numpy.resize(sites, -(-len(sites) // chunk) * chunk)
+    padded[len(sites) :] = sites[:1]
+    return padded
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ class Offsets:
         """The largest |i| or |j|."""
         return max((max(abs(i), abs(j)) for i, j in self.pairs), default=0)
 
+    @property
+    def parities(self) -> frozenset[int]:
+        """0 if a site of the same parity is reached, 1 if one of the other."""
+        return frozenset((i + j) % 2 for i, j in self.pairs)
+
     def vectors(self, n_dimensions: int) -> list[tuple[int, ...]]:
         """The distinct non-zero vectors, sorted; their places number the columns of a neighbour table."""
         found = set()

@@ -12,6 +12,7 @@ from hpcgauge.config import Run
 from hpcgauge.config.schema import GuideFermion, NetworkSection
 from hpcgauge.errors import ConfigError
 from hpcgauge.fermion.pseudofermion import StaggeredAction
+from hpcgauge.fermion.solvers import Method
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
@@ -110,8 +111,9 @@ def optimiser_of(run: Run, trainable: Trainable) -> Optimiser:
 def _staggered(run: Run, mass: float) -> StaggeredAction:
     assert run.action.fermion is not None
     fermion, solver = run.action.fermion, run.solver
+    method = Method(solver.precision, solver.chronological)
     return StaggeredAction(
-        mass, fermion.tastes, fermion.boundary, solver.tolerance, solver.force_tolerance, solver.max_steps
+        mass, fermion.tastes, fermion.boundary, solver.tolerance, solver.force_tolerance, solver.max_steps, method
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from hpcgauge.catalogue import all_entries, compile_all
+from hpcgauge.catalogue import IN_SINGLE_STEPS, Entry, all_entries, compile_all
 from hpcgauge.comm.world import World
 from hpcgauge.config import Run, physics_differences, read, resolved_yaml
 from hpcgauge.errors import ConfigError
@@ -138,12 +138,30 @@ def _kernels(configuration: Run) -> dict[str, tuple[Kernel, Target]]:
     unused = set() if configuration.measure.loops is not None else {"shift.h", "loops.h"}
     if not networks:
         unused |= {"paths.h", "attention.h", "layer.h"}
-    n_rhs = (1, TOGETHER) if configuration.measure.condensate is not None else (1,)
     return {
-        f"{name} ({reach}, {n})": (entry.kernel, entry.target(dimensions, lattice.colors, precision))
-        for reach, n in product(reaches, n_rhs)
+        f"{name} ({reach}, {n}, {precision})": (entry.kernel, entry.target(dimensions, lattice.colors, precision))
+        for reach, n in product(reaches, _right_hand_sides(configuration))
         for name, entry in all_entries(dimensions, reach, n).items()
         if entry.kernel.header not in unused
-        for precision in (lattice.precision if entry.is_for(lattice.colors, lattice.precision) else "double",)
+        for precision in _precisions(configuration, entry)
         if entry.is_for(lattice.colors, precision)
     }
+
+
+def _right_hand_sides(configuration: Run) -> list[int]:
+    """How many there are in the solves of a run: noise sources, masses on one phi, earlier solutions."""
+    guide, found = configuration.guide, {1}
+    if configuration.measure.condensate is not None:
+        found.add(TOGETHER)
+    if configuration.action.fermion is not None:
+        found.add(max(1, configuration.solver.chronological))
+    if guide is not None:
+        # A control may have no network.
+        found |= {max(1, len(guide.fermion)), max(1, sum(term.network is None for term in guide.fermion))}
+    return sorted(found)
+
+
+def _precisions(configuration: Run, entry: Entry) -> set[str]:
+    lattice, solver = configuration.lattice, configuration.solver
+    own = lattice.precision if entry.is_for(lattice.colors, lattice.precision) else "double"
+    return {own, "single"} if solver.precision == "mixed" and entry.kernel.name in IN_SINGLE_STEPS else {own}
