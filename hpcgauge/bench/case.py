@@ -18,8 +18,8 @@ from hpcgauge.fields.field import Kind
 ROUNDINGS = 200
 TOLERANCE = {name: ROUNDINGS * float(np.finfo(name).eps) / 2 for name in ("double", "single")}
 REACH = 3
-GROUP_ARGUMENTS, ALGEBRA_ARGUMENTS, NEARLY_UNITARY = ("U", "W", "G"), ("P",), ("reunitarise", "drift")
-INNER_AXES = {"matrix": 2, "vector": 1, "real": 0}
+GROUP_ARGUMENTS, ALGEBRA_ARGUMENTS, NEARLY_UNITARY = ("U", "W", "G", "query", "key"), ("P",), ("reunitarise", "drift")
+INNER_AXES = {"matrix": 2, "traceless": 2, "vector": 1, "real": 0}
 DRAW = (3.0, float(6 << 16 | 2), 12345.0, 67.0)
 ANTIPERIODIC = (1, -1, 1, -1)
 
@@ -64,7 +64,7 @@ class Case:
             return rng.uniform(-self.colors / 2, self.colors / 2, shape)
         if kind.element == "vector":
             return complex_normal(rng, (*shape, self.colors))
-        if name in ALGEBRA_ARGUMENTS:
+        if name in ALGEBRA_ARGUMENTS or kind.element == "traceless":
             return random_algebra(shape, self.colors, rng)
         matrices = complex_normal(rng, (*shape, self.colors, self.colors))
         if self.entry.kernel.name in NEARLY_UNITARY:
