@@ -14,7 +14,7 @@ import pytest
 
 from hpcgauge.__main__ import main
 from hpcgauge.bench import measure as measuring
-from hpcgauge.bench.case import Case
+from hpcgauge.bench.case import Case, entries
 from hpcgauge.bench.count import count
 from hpcgauge.bench.formulas import SUMS
 from hpcgauge.bench.limits import UNROLLED, VARIANTS, Stream, stream_memory
@@ -56,7 +56,7 @@ def check_row(row: dict[str, Any]) -> None:
     needed = {kind: row["gbytes_per_s"] / row[f"{kind}_gbytes_per_s"] for kind in ("stream", "copy", "triad")}
     needed["fma"] = row["gflops"] / row["fma_gflops"]
     assert row["fraction_of_limit"] == pytest.approx(needed[row["limited_by"]])
-    assert row["fraction_of_limit"] >= needed["fma"]
+    assert row["fraction_of_limit"] >= needed["fma"] * (1 - 1e-12)
 
 
 @pytest.mark.parametrize("colors", [2, 3])
@@ -67,6 +67,18 @@ def test_a_row_for_a_kernel(name: str, colors: int) -> None:
     counts = count(name, 4, colors, "double", row["parity"])
     assert (row["kernel"], row["colors"], row["ranks"], row["sets"]) == (name, colors, 1, 1)
     assert (row["flops"], row["bytes"]) == (256 * counts.flops, 256 * counts.bytes)
+
+
+def test_every_kernel_can_be_measured() -> None:
+    """With one right-hand side it agrees with its tile, and its numbers leave it something to do."""
+    lattice = Lattice(SMALL, 2)
+    for name, entry in entries(4, 1).items():
+        periodic = Periodic(name, lattice, "both")
+        fields = periodic.fields()
+        sums = run(periodic.case.entry.kernel, **fields, **periodic.case.numbers)
+        assert periodic.disagreement(fields, sums) == "", name
+        written = [field.name for field in entry.kernel.fields if field.access != "read"]
+        assert not written or periodic.disagreement(periodic.fields(), sums) != "", f"{name} has nothing to do"
 
 
 @pytest.mark.ranks

@@ -51,15 +51,20 @@ class Case:
 
     @functools.cached_property
     def inputs(self) -> dict[str, Array]:
-        """A random array for every field argument, also those that are written, in the shape of `Field.to_numpy`, but
-        that vectors always have an axis of right-hand sides."""
+        """A random array for every field argument, also those that are written, in the shape of `Field.to_numpy`; an
+        axis of right-hand sides is there even if there is only one."""
         rng = np.random.default_rng(zlib.crc32(self.name.encode()))
         return {name: self._array(name, kind, rng) for name, kind in self.kinds.items()}
 
+    @functools.cached_property
+    def _single(self) -> set[str]:
+        """The field arguments that hold one element on a site, however many right-hand sides there are."""
+        entry = entries(self.dimensions, 2)[self.name]
+        return {field.name for field, kind in zip(entry.kernel.fields, entry.kinds, strict=True) if kind.count == 1}
+
     def _array(self, name: str, kind: Kind, rng: np.random.Generator) -> Array:
         sites = tuple(reversed(self.extent))
-        is_single = kind.count == 1 and kind.element != "vector"
-        shape = sites if is_single else (kind.elements(self.dimensions), *sites)
+        shape = sites if name in self._single else (kind.elements(self.dimensions), *sites)
         if kind.element == "real":
             return rng.uniform(-self.colors / 2, self.colors / 2, shape)
         if kind.element == "vector":
