@@ -21,11 +21,12 @@ from hpcgauge.fermion.staggered import (
 )
 from hpcgauge.fermion.vectors import inner_all_kernel, inner_each_kernel
 from hpcgauge.fields.device import host_lanes
-from hpcgauge.fields.field import MATRICES, ROTATION, Kind, reals, vectors
+from hpcgauge.fields.field import MATRICES, ROTATION, Kind, vectors
 from hpcgauge.kernels.build import Target, build
 from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.runtime import runtime
-from hpcgauge.network.cask import VARIANTS, path_kernels
+from hpcgauge.network.cask import VARIANTS
+from hpcgauge.network.paths import loop_numbers, path_kernels, path_numbers, slopes
 
 # Where kernels are names of a module.
 MODULES = (
@@ -42,7 +43,7 @@ COMPRESSED = " (compressed)"
 # Numbers are drawn in double precision, and rounded later.
 DOUBLE_ONLY = ("random_group", "random_momenta", "random_vectors")
 # What a solve in mixed precision runs in single.
-IN_SINGLE_STEPS = ("staggered_hop", "staggered_hop_only", "advance", "reduce", "inner_each")
+IN_SINGLE_STEPS = ("staggered_hop", "staggered_hop_add", "advance", "reduce", "inner_each")
 # Fields with one vector on a site instead of one for each right-hand side.
 SINGLE_VECTORS = {
     "inner_all": ("y",),
@@ -119,15 +120,20 @@ def all_kernels(dimensions: int, reach: int, n_rhs: int) -> dict[str, Kernel]:
 
 def all_entries(dimensions: int, reach: int, n_rhs: int) -> dict[str, Entry]:
     """Every kernel with the kinds it runs on; where there are several, the name ends in " on " and the kind's name."""
-    number_of_paths = dimensions * (dimensions - 1) * 2 * reach
-    usual = {"matrix": MATRICES, "vector": vectors(n_rhs), "real": reals(number_of_paths), "any": MATRICES}
+    on_paths = path_numbers(dimensions, reach)
+    usual = {"matrix": MATRICES, "vector": vectors(n_rhs), "real": on_paths, "any": MATRICES}
+    special = {
+        "loops": loop_numbers(dimensions, reach),
+        "slopes": slopes(dimensions, 2),
+        "loop_slopes": slopes(dimensions, 1),
+    }
     found: dict[str, Entry] = {}
     for name, kernel in all_kernels(dimensions, reach, n_rhs).items():
         single = dict.fromkeys(SINGLE_MATRICES.get(kernel.name, ()), ROTATION)
         single |= dict.fromkeys(SINGLE_VECTORS.get(kernel.name, ()), vectors(1))
         if "hop" in kernel.name:
             single |= {"W": (hop_rows_kind if _is_compressed(kernel) else hop_links_kind)(dimensions)}
-        kinds = [single.get(field.name, usual[field.element]) for field in kernel.fields]
+        kinds = [(special | single).get(field.name) or usual[field.element] for field in kernel.fields]
         found[name] = Entry(kernel, tuple(kinds))
         if kernel.name in ("random_group", "shifted"):
             found[f"{name} on {ROTATION.name}"] = Entry(kernel, (ROTATION,) * len(kinds))

@@ -14,7 +14,7 @@ import pytest
 
 from hpcgauge.__main__ import main
 from hpcgauge.bench import measure as measuring
-from hpcgauge.bench.case import Case
+from hpcgauge.bench.case import Case, entries
 from hpcgauge.bench.count import count
 from hpcgauge.bench.formulas import SUMS
 from hpcgauge.bench.limits import UNROLLED, VARIANTS, Stream, stream_memory
@@ -56,7 +56,7 @@ def check_row(row: dict[str, Any]) -> None:
     needed = {kind: row["gbytes_per_s"] / row[f"{kind}_gbytes_per_s"] for kind in ("stream", "copy", "triad")}
     needed["fma"] = row["gflops"] / row["fma_gflops"]
     assert row["fraction_of_limit"] == pytest.approx(needed[row["limited_by"]])
-    assert row["fraction_of_limit"] >= needed["fma"]
+    assert row["fraction_of_limit"] >= needed["fma"] * (1 - 1e-12)
 
 
 @pytest.mark.parametrize("colors", [2, 3])
@@ -69,14 +69,27 @@ def test_a_row_for_a_kernel(name: str, colors: int) -> None:
     assert (row["flops"], row["bytes"]) == (256 * counts.flops, 256 * counts.bytes)
 
 
+def test_every_kernel_can_be_measured() -> None:
+    """With one right-hand side it agrees with its tile, and its numbers leave it something to do."""
+    for name, entry in entries(4, 1).items():
+        lattice = Lattice(SMALL, 2 if entry.is_for(2, "double") else 3)
+        periodic = Periodic(name, lattice, "both")
+        fields = periodic.fields()
+        sums = run(periodic.case.entry.kernel, **fields, **periodic.case.numbers)
+        assert periodic.disagreement(fields, sums) == "", name
+        written = [field.name for field in entry.kernel.fields if field.access != "read"]
+        assert not written or periodic.disagreement(periodic.fields(), sums) != "", f"{name} has nothing to do"
+
+
 @pytest.mark.ranks
-def test_a_row_of_several_ranks(world: World) -> None:
-    """Fields beyond the private caches rotate; the ranks' parts of the tiles are right; flops are of all ranks."""
+def test_a_row_of_several_ranks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fields beyond the last cache rotate; the ranks' parts of the tiles are right; flops are of all ranks."""
+    monkeypatch.setattr(measuring, "cache_size", lambda level: 0)
     row = measure("staggered_hop", Lattice(REPEATED, 3, world, precision="single"))
     check_row(row)
     counts = count("staggered_hop", 4, 3, "single", "even")
     agree(world, row["ranks"] == world.size and row["flops"] == math.prod(REPEATED) * counts.flops)
-    agree(world, row["sets"] == 3 or row["footprint"] / world.size <= measuring.cache_size(2) * row["threads"])
+    agree(world, row["sets"] == 3)
 
 
 def test_output_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +148,7 @@ def test_a_wrong_kernel_has_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sites_of_the_other_parity_are_compared() -> None:
     """A run on both parities, or on none, is not what is expected of a run on even sites."""
-    periodic = Periodic("staggered_hop_only", Lattice(SMALL, 2), "even")
+    periodic = Periodic("staggered_hop", Lattice(SMALL, 2), "even")
     case, fields = periodic.case, periodic.fields()
     assert "out is off by" in periodic.disagreement(fields, ())
     run(case.entry.kernel, "even", **fields, **case.numbers)
@@ -173,9 +186,9 @@ def test_operations(name: str, colors: int) -> None:
 
 
 def test_operations_of_a_hop() -> None:
-    """8 products and 7 sums, then the factor; the first sum may be made with 0."""
-    found = 2 * count("staggered_hop_only", 4, 3, "double", "even").flops
-    assert SMALLEST_HOP <= found <= SMALLEST_HOP + 6 + 6 + 1
+    """8 products and 7 sums, then the factor; sums forth and back may begin with 0."""
+    found = 2 * count("staggered_hop", 4, 3, "double", "even").flops
+    assert SMALLEST_HOP <= found <= SMALLEST_HOP + 2 * 6 + 6 + 1
 
 
 # Bytes of a site: what is read once, what is written twice.
@@ -186,10 +199,11 @@ BYTES = {
     ("staple_sum", 3, "both"): 4 * 144 + 2 * 4 * 144,
     ("kick", 3, "both"): 2 * 4 * 144 + 2 * 4 * 144,
     ("combine on vectors", 3, "both"): 48 + 48 + 2 * 48,
-    ("staggered_hop_only", 3, "both"): 4 * 144 + 48 + 2 * 48,
-    ("staggered_hop_only", 3, "even"): (8 * 144 + 48 + 2 * 48) / 2,
-    ("staggered_hop_only", 2, "even"): (8 * 32 + 32 + 2 * 32) / 2,
-    ("staggered_hop", 3, "odd"): (8 * 144 + 2 * 48 + 2 * 48) / 2,
+    ("staggered_hop", 3, "both"): 8 * 144 + 48 + 2 * 48,
+    ("staggered_hop (compressed)", 3, "even"): (8 * 96 + 8 + 48 + 2 * 48) / 2,
+    ("staggered_hop", 3, "even"): (8 * 144 + 48 + 2 * 48) / 2,
+    ("staggered_hop", 2, "even"): (8 * 32 + 32 + 2 * 32) / 2,
+    ("staggered_hop_add", 3, "odd"): (8 * 144 + 2 * 48 + 2 * 48) / 2,
 }
 
 
@@ -197,6 +211,11 @@ BYTES = {
 def test_bytes(name: str, colors: int, parity: str) -> None:
     double, single = (count(name, 4, colors, precision, parity) for precision in ("double", "single"))
     assert double.bytes == BYTES[name, colors, parity] and single.bytes == double.bytes / 2
+
+
+def test_stores_past_the_caches_count_once() -> None:
+    counts = [count("staggered_hop", 4, 3, "double", "even", is_large) for is_large in (False, True)]
+    assert counts[0].bytes - counts[1].bytes == 48 / 2 and counts[0].touched == counts[1].touched
 
 
 @pytest.mark.parametrize("name", ["plaquette_sum", "extend_line", "staggered_hop", "kinetic", "kick", "attention"])

@@ -22,7 +22,7 @@ from hpcgauge.kernels.draws import Draw, Stream, random_vectors
 from hpcgauge.kernels.loop import Launch
 from hpcgauge.kernels.program import Program
 from hpcgauge.kernels.runtime import packing, round_bins
-from hpcgauge.network.cask import path_kernels
+from hpcgauge.network.paths import path_kernels
 from tests.support.ranks import agree
 
 EXTENT = (4, 6, 8, 4)

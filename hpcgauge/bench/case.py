@@ -18,8 +18,8 @@ from hpcgauge.fields.field import Kind
 ROUNDINGS = 200
 TOLERANCE = {name: ROUNDINGS * float(np.finfo(name).eps) / 2 for name in ("double", "single")}
 REACH = 3
-GROUP_ARGUMENTS, ALGEBRA_ARGUMENTS, NEARLY_UNITARY = ("U", "W", "G"), ("P",), ("reunitarise", "drift")
-INNER_AXES = {"matrix": 2, "vector": 1, "real": 0}
+GROUP_ARGUMENTS, ALGEBRA_ARGUMENTS, NEARLY_UNITARY = ("U", "W", "G", "query", "key"), ("P",), ("reunitarise", "drift")
+INNER_AXES = {"matrix": 2, "traceless": 2, "vector": 1, "real": 0}
 DRAW = (3.0, float(6 << 16 | 2), 12345.0, 67.0)
 ANTIPERIODIC = (1, -1, 1, -1)
 
@@ -51,15 +51,20 @@ class Case:
 
     @functools.cached_property
     def inputs(self) -> dict[str, Array]:
-        """A random array for every field argument, also those that are written, in the shape of `Field.to_numpy`, but
-        that vectors always have an axis of right-hand sides."""
+        """A random array for every field argument, also those that are written, in the shape of `Field.to_numpy`; an
+        axis of right-hand sides is there even if there is only one."""
         rng = np.random.default_rng(zlib.crc32(self.name.encode()))
         return {name: self._array(name, kind, rng) for name, kind in self.kinds.items()}
 
+    @functools.cached_property
+    def _single(self) -> set[str]:
+        """The field arguments that hold one element on a site, however many right-hand sides there are."""
+        entry = entries(self.dimensions, 2)[self.name]
+        return {field.name for field, kind in zip(entry.kernel.fields, entry.kinds, strict=True) if kind.count == 1}
+
     def _array(self, name: str, kind: Kind, rng: np.random.Generator) -> Array:
         sites = tuple(reversed(self.extent))
-        is_single = kind.count == 1 and kind.element != "vector"
-        shape = sites if is_single else (kind.elements(self.dimensions), *sites)
+        shape = sites if name in self._single else (kind.elements(self.dimensions), *sites)
         if kind.element == "real":
             numbers = rng.uniform(-self.colors / 2, self.colors / 2, shape)
             if name == "W":  # compressed links, which end with a number that holds a sign for each
@@ -67,7 +72,7 @@ class Case:
             return numbers
         if kind.element == "vector":
             return complex_normal(rng, (*shape, self.colors))
-        if name in ALGEBRA_ARGUMENTS:
+        if name in ALGEBRA_ARGUMENTS or kind.element == "traceless":
             return random_algebra(shape, self.colors, rng)
         matrices = complex_normal(rng, (*shape, self.colors, self.colors))
         if self.entry.kernel.name in NEARLY_UNITARY:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy
 
-from hpcgauge.bench.case import Case
+from hpcgauge.bench.case import Case, entries
 from hpcgauge.comm.world import World
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
-from hpcgauge.kernels.build import load_library, source
+from hpcgauge.kernels.build import Target, build, load_library, source
+from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.loop import Launch
 
 # Without padding for blocks of up to 16 sites.
@@ -37,21 +41,44 @@ class Counts:
     touched: float
 
 
+def prepare(world: World, names: Sequence[str], dimensions: int, colors: int, precision: str) -> None:
+    """Returns when kernels of the catalogue and what counts them are compiled; ranks and cores share the work.
+    Collective."""
+
+    def compile_both(name: str) -> None:
+        entry = entries(dimensions, 1)[name]
+        target = entry.target(dimensions, colors, precision)
+        build(entry.kernel, target)
+        _counting(entry.kernel, target)
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(compile_both, names[world.rank :: world.size]))
+    world.barrier()
+
+
+def _counting(kernel: Kernel, target: Target) -> ctypes.CDLL:
+    """The kernel over the counting type. DeviceError when there is no compiler."""
+    library = load_library("#define COUNTING 1\n" + source(kernel, target), kernel.name)
+    library.counted_flops.restype = ctypes.c_int64
+    return library
+
+
 @functools.cache
-def count(name: str, dimensions: int, colors: int, precision: str, parity: str) -> Counts:
+def count(name: str, dimensions: int, colors: int, precision: str, parity: str, is_large: bool = False) -> Counts:
     """The counts of a kernel of the catalogue, run on the sites of a parity.
 
     Every number of a field counts as often as it must pass between memory and processor: once where it is read, twice
-    where it is written, be it read before (as in an update) or not (ordinary stores fetch what they overwrite).
+    where it is written, be it read before (as in an update) or not (ordinary stores fetch what they overwrite); once
+    where `is_large`, the fields exceed the caches, makes the kernel store past them.
     """
     case = Case(name, colors, precision, EXTENTS[dimensions], n_rhs=1)
     lattice = Lattice(case.extent, colors, World.alone(), Device("cpu", threads=1), precision)
     assert lattice.geometry.n_sites == lattice.volume
     fields = {key: Field(lattice, kind).set_global(case.inputs[key]) for key, kind in case.kinds.items()}
     launch = Launch(case.entry.kernel, parity, **fields, **case.numbers)
+    launch.call.ahead = int(is_large)
     target = case.entry.target(dimensions, colors, precision)
-    library = load_library("#define COUNTING 1\n" + source(case.entry.kernel, target), case.entry.kernel.name)
-    library.counted_flops.restype = ctypes.c_int64
+    library = _counting(case.entry.kernel, target)
     marks = [numpy.zeros(field.data.size, numpy.uint8) for field in launch.fields]
     watched = (Watched * len(marks))(
         *(Watched(field.address, mark.size, mark.ctypes.data) for field, mark in zip(launch.fields, marks, strict=True))

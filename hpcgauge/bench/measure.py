@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol, final
 
+from hpcgauge.bench.case import Case
 from hpcgauge.bench.count import Counts, count
 from hpcgauge.bench.limits import VARIANTS, MultiplyAdds, Stream, stream_memory, timing_library
 from hpcgauge.bench.periodic import Periodic
@@ -63,14 +64,14 @@ class Rotation:
     fields beside the links U, which change seldom, or of U where nothing else is read at neighbours.
     """
 
-    def __init__(self, periodic: Periodic, counts: Counts, n_sets: int):
+    def __init__(self, periodic: Periodic, n_sets: int):
         self.name, self.periodic = "kernel", periodic
-        share = periodic.lattice.local_volume
-        self.bytes, self.flops = counts.bytes * share, counts.flops * share
-        self.written_share = counts.bytes / counts.touched - 1
         kernel, numbers = periodic.case.entry.kernel, periodic.case.numbers
         self.sets = [periodic.fields() for _ in range(n_sets)]
         self.launches = [Launch(kernel, periodic.parity, **fields, **numbers) for fields in self.sets]
+        share, counts = periodic.lattice.local_volume, self._counts(periodic.case)
+        self.bytes, self.flops = counts.bytes * share, counts.flops * share
+        self.written_share = counts.bytes / counts.touched - 1
         self.updated = [field.name for field in kernel.fields if field.access == "update"]
         at_neighbours = [field.name for field in kernel.fields if field.offsets.pairs]
         self._changing = [key for key in at_neighbours if key != "U"] or at_neighbours
@@ -78,6 +79,10 @@ class Rotation:
         self._library = timing_library(periodic.lattice.precision, periodic.lattice.lanes(periodic.lattice.precision))
         addresses = (ctypes.addressof(launch.call) for launch in self.launches)
         self._pointers = (ctypes.c_void_p * n_sets)(*addresses)
+
+    def _counts(self, case: Case) -> Counts:
+        is_large = self.launches[0].call.ahead != 0
+        return count(case.name, case.dimensions, case.colors, case.precision, self.periodic.parity, is_large)
 
     def check(self) -> None:
         """Nothing; WrongResult when a set, filled anew, is not what the formula makes of it. Collective."""
@@ -116,50 +121,50 @@ class Rotation:
         return time.perf_counter() - start
 
 
-def sampled(world: World, probes: Sequence[Probe], step: int) -> dict[Probe, list[float]]:
-    """Seconds of a call of the slowest rank for every probe, sampled in turns: `step` calls untimed, then a multiple of
-    `step`. The fastest variants of a kind of probe go on after the first samples, the others drop out. Collective."""
-    counts = {probe: _calls(world, probe, step) for probe in probes}
+def sampled(world: World, probes: Sequence[Probe]) -> dict[Probe, list[float]]:
+    """Seconds of a call of the slowest rank for every probe, sampled in turns: an untimed call, then some that can be
+    timed. The fastest variants of a kind of probe go on after the first samples, the others drop out. Collective."""
+    counts = {probe: _calls(world, probe) for probe in probes}
     samples: dict[Probe, list[float]] = {probe: [] for probe in probes}
     for _ in range(TRIED):
-        _sample(world, counts, samples, step)
+        _sample(world, counts, samples)
     for name in {probe.name for probe in probes}:
         rivals = [probe for probe in probes if probe.name == name]
         ranked = sorted(rivals, key=lambda probe: min(samples[probe]) / max(probe.bytes, probe.flops))
         for slow in ranked[KEPT:]:
             del counts[slow], samples[slow]
-    round_seconds = sum((counts[probe] + step) * times[-1] for probe, times in samples.items())
+    round_seconds = sum((counts[probe] + 1) * times[-1] for probe, times in samples.items())
     wanted = int(KERNEL_SECONDS / round_seconds)
     for _ in range(min(max(wanted, LEAST_SAMPLES), MOST_SAMPLES)):
-        _sample(world, counts, samples, step)
+        _sample(world, counts, samples)
     return samples
 
 
-def _calls(world: World, probe: Probe, step: int) -> int:
+def _calls(world: World, probe: Probe) -> int:
     """How many calls make a sample. Collective."""
-    probe.settle(step)
-    rounds, most = 1, max(1, MOST_CALLS // step)
-    while rounds < most:
-        taken = max(world.allgather(probe.seconds(rounds * step)))
+    probe.settle(1)
+    calls = 1
+    while calls < MOST_CALLS:
+        taken = max(world.allgather(probe.seconds(calls)))
         if taken >= SAMPLE_SECONDS / 2:
-            rounds = max(1, round(rounds * SAMPLE_SECONDS / taken))
+            calls = max(1, round(calls * SAMPLE_SECONDS / taken))
             break
-        rounds *= 4
-    return min(rounds, most) * step
+        calls *= 4
+    return min(calls, MOST_CALLS)
 
 
-def _sample(world: World, counts: dict[Probe, int], samples: dict[Probe, list[float]], step: int) -> None:
+def _sample(world: World, counts: dict[Probe, int], samples: dict[Probe, list[float]]) -> None:
     """One more sample of every probe. Collective."""
     for probe, calls in counts.items():
-        probe.settle(step)
+        probe.settle(1)
         world.barrier()
         samples[probe].append(max(world.allgather(probe.seconds(calls) / calls)))
 
 
-def number_of_sets(world: World, footprint: float, threads: int) -> int:
-    """One where a set of fields fits in the private caches, as in a solver; else 3, or what half of the free memory
-    holds, streams beside fields. Collective."""
-    if footprint <= cache_size(2) * threads:
+def number_of_sets(world: World, footprint: float) -> int:
+    """One where a set of fields fits in the last cache, as in a solver that uses it over and over; else 3, or what half
+    of the free memory holds, streams beside fields. Collective."""
+    if footprint * world.local_size <= cache_size(3):
         return 1
     return min(world.allgather(int(min(N_SETS, max(1, free_memory() / world.local_size / 2 / (2 * footprint))))))
 
@@ -175,16 +180,15 @@ def measure(name: str, lattice: Lattice) -> dict[str, Any]:
     """The row of a kernel of the catalogue. WrongResult when it is not what its formula says. Collective."""
     world, device, precision = lattice.world, lattice.device, lattice.precision
     parity = "even" if name.startswith("staggered_hop") else "both"
-    counts = count(name, lattice.dimensions, lattice.colors, precision, parity)
-    footprint = int(counts.touched * lattice.local_volume)
-    n_sets = number_of_sets(world, footprint, device.threads)
-    kernel = Rotation(Periodic(name, lattice, parity), counts, n_sets)
+    touched = count(name, lattice.dimensions, lattice.colors, precision, parity).touched
+    footprint = int(touched * lattice.local_volume)
+    n_sets = number_of_sets(world, footprint)
+    kernel = Rotation(Periodic(name, lattice, parity), n_sets)
     kernel.check()
     memory, lanes = stream_memory(device, precision, footprint, n_sets), lattice.lanes(precision)
     streams = [Stream(variant, memory, footprint, device, lanes) for variant in VARIANTS]
     probes: list[Probe] = [kernel, MultiplyAdds(device, precision, lanes), *streams]
-    # Beyond the last cache every call finds the same, so that there is no need to go over all sets.
-    samples = sampled(world, probes, n_sets if footprint <= cache_size(3) else 1)
+    samples = sampled(world, probes)
     kernel.check()
     return {
         "kernel": name,

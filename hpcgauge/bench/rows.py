@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hpcgauge._version import VERSION
 from hpcgauge.bench.case import entries
+from hpcgauge.bench.count import prepare
 from hpcgauge.bench.measure import measure
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError
@@ -54,12 +55,14 @@ def bench(
 ) -> dict[str, Any]:
     """The machine in words, and a row for the kernel, or for all of the catalogue that exist in the precision.
 
-    `report` is told the name of each kernel before it is measured. ConfigError for what is not possible. Collective.
+    `report` is told what is being done. ConfigError for what is not possible. Collective.
     """
     names = _chosen(kernel, len(extent), colors, precision)
     if not 2 <= colors <= MOST_COLORS:
         raise ConfigError(f"--colors {colors} must be 2 to {MOST_COLORS}")
     lattice = Lattice(extent, colors, world, precision=precision)
+    report("compiling")
+    prepare(world, names, len(extent), colors, precision)
     rows = []
     for name in names:
         report(name)

@@ -94,8 +94,9 @@ class StaggeredAction(AbstractAction):
     def evaluate_together(
         self, terms: Sequence[AbstractAction], weights: numpy.ndarray, U: Field, fields: Field, gradient: bool
     ) -> Evaluation:
-        masses = [term.mass for term in terms if isinstance(term, StaggeredAction)]
-        D, tolerance = Staggered(U, min(masses), self.boundary), self.force_tolerance if gradient else self.tolerance
+        members = [term for term in terms if isinstance(term, StaggeredAction)]
+        masses, lightest = [term.mass for term in members], min(members, key=lambda term: term.mass)
+        D, tolerance = lightest.operator(U), self.force_tolerance if gradient else self.tolerance
         solution = solve_masses(D, masses, fields, tolerance, self.max_steps, self.parity, self.method.precision)
         _check(solution, " + ".join(repr(term) for term in terms), tolerance)
         values = inner_all(solution.value, fields, self.parity)

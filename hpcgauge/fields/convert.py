@@ -1,6 +1,8 @@
 """Between the real components of memory and the complex matrices and vectors of the face.
 
 SU(2) matrices are quaternions a0 + i a.sigma, four reals; other matrices N x N complex numbers, (row, column, re/im).
+Traceless antihermitian matrices are N^2 - 1 reals: a for SU(2), otherwise row by row Im m_ii - Im m_NN (i < N) and the
+entries right of the diagonal, (re, im).
 """
 
 from __future__ import annotations
@@ -9,15 +11,16 @@ import numpy
 
 
 def reals(element: str, colors: int) -> int:
-    """Real numbers of one element: a "matrix", a "vector" or a "real"."""
+    """Real numbers of one element: a "matrix", a "traceless" antihermitian matrix, a "vector" or a "real"."""
     if element == "matrix":
         return 4 if colors == 2 else 2 * colors * colors
-    return 2 * colors if element == "vector" else 1
+    return {"traceless": colors * colors - 1, "vector": 2 * colors, "real": 1}[element]
 
 
 def element_shape(element: str, colors: int) -> tuple[int, ...]:
     """The shape of one element as NumPy shows it."""
-    return {"matrix": (colors, colors), "vector": (colors,), "real": ()}[element]
+    square = (colors, colors)
+    return {"matrix": square, "traceless": square, "vector": (colors,), "real": ()}[element]
 
 
 def window(origin: tuple[int, ...], local_extent: tuple[int, ...]) -> tuple[slice, ...]:
@@ -33,14 +36,19 @@ def to_elements(sites: numpy.ndarray, element: str, count: int, colors: int) -> 
         return sites.reshape(n_sites, count)
     if element == "matrix" and colors == 2:
         return quaternion_to_matrix(sites.reshape(n_sites, count, 4))
+    if element == "traceless":
+        return traceless_to_matrix(sites.reshape(n_sites, count, -1), colors)
     pairs = sites.reshape(n_sites, count, *element_shape(element, colors), 2)
     return pairs[..., 0] + 1j * pairs[..., 1]
 
 
 def to_reals(elements: numpy.ndarray, element: str, colors: int) -> numpy.ndarray:
-    """Real components (site, component) of elements (site, count, ...); 2 x 2 matrices are projected on quaternions."""
+    """Real components (site, component) of elements (site, count, ...); 2 x 2 matrices are projected on quaternions,
+    "traceless" ones on traceless antihermitian matrices."""
     if element == "real":
         return elements.reshape(len(elements), -1)
+    if element == "traceless":
+        return matrix_to_traceless(elements, colors).reshape(len(elements), -1)
     if element == "matrix" and colors == 2:
         return matrix_to_quaternion(elements).reshape(len(elements), -1)
     return numpy.stack([elements.real, elements.imag], axis=-1).reshape(len(elements), -1)
@@ -69,3 +77,33 @@ def matrix_to_quaternion(m: numpy.ndarray) -> numpy.ndarray:
         ],
         axis=-1,
     )
+
+
+def traceless_to_matrix(a: numpy.ndarray, colors: int) -> numpy.ndarray:
+    """The traceless antihermitian matrices of real numbers (..., N^2 - 1)."""
+    if colors == 2:
+        return quaternion_to_matrix(numpy.concatenate([numpy.zeros_like(a[..., :1]), a], axis=-1))
+    m = numpy.zeros((*a.shape[:-1], colors, colors), dtype=complex)
+    numbers = iter(numpy.moveaxis(a, -1, 0))
+    for row in range(colors):
+        if row < colors - 1:
+            m[..., row, row] = 1j * next(numbers)
+        for column in range(row + 1, colors):
+            m[..., row, column] = next(numbers) + 1j * next(numbers)
+            m[..., column, row] = -m[..., row, column].conj()
+    share = numpy.trace(m, axis1=-2, axis2=-1) / colors
+    return m - share[..., None, None] * numpy.eye(colors)
+
+
+def matrix_to_traceless(m: numpy.ndarray, colors: int) -> numpy.ndarray:
+    """The real numbers (..., N^2 - 1) of the traceless antihermitian parts of matrices."""
+    if colors == 2:
+        return matrix_to_quaternion(m)[..., 1:]
+    half = (m - m.conj().swapaxes(-1, -2)) / 2
+    numbers = []
+    for row in range(colors):
+        if row < colors - 1:
+            numbers.append((half[..., row, row] - half[..., -1, -1]).imag)
+        for column in range(row + 1, colors):
+            numbers += [half[..., row, column].real, half[..., row, column].imag]
+    return numpy.stack(numbers, axis=-1)

@@ -19,8 +19,9 @@ INDEX_LIMIT = 2**31
 
 @dataclass(frozen=True)
 class Kind:
-    """What stands on a site: `count` elements (0: one for each direction), each a color "matrix", a color "vector",
-    or a "real" number. `is_group`: matrices that are group elements (padding holds 1)."""
+    """What stands on a site: `count` elements (0: one for each direction), each a color "matrix", a "traceless"
+    antihermitian one, a color "vector", or a "real" number. `is_group`: matrices that are group elements (padding
+    holds 1)."""
 
     name: str
     element: str

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from hpcgauge.fields.field import LINKS, MATRICES, Field
-from hpcgauge.gauge.plaquette import staple_sum
+from hpcgauge.gauge.plaquette import STAPLES, staple_sum
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, writes
 from hpcgauge.kernels.loop import run
-from hpcgauge.lattice.offsets import rectangle
 
 _INPUTS = (reads("X", "matrix"), reads("Y", "matrix"), reads("U", "matrix"), Numbers("rho"))
 EXPONENTIAL_LAYER = Kernel("layer.h", (writes("V", "matrix"), *_INPUTS), "exponential_layer")
@@ -23,14 +22,7 @@ EXPONENTIAL_LAYER_PULLBACK = Kernel(
     "exponential_layer_pullback",
 )
 STAPLE_PULLBACK = Kernel(
-    "paths.h",
-    (
-        updates("dW", "matrix"),
-        reads("M", "matrix", rectangle(range(-1, 2), range(-1, 2))),
-        reads("W", "matrix", rectangle(range(-1, 2), range(-1, 2))),
-    ),
-    "staple_pullback",
-    (("REACH", 1),),
+    "staple_pullback.h", (updates("dW", "matrix"), reads("M", "matrix", STAPLES), reads("W", "matrix", STAPLES))
 )
 
 

@@ -31,7 +31,7 @@ FLAGS = (
 # A thread that has less to do than this costs more than it saves, and very much more on a busy machine.
 MIN_BLOCKS = 32
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"(.+?)"', re.MULTILINE)
-VIEW = {"matrix": "Matrices", "vector": "Vectors", "real": "Reals", "any": "Reals"}
+VIEW = {"matrix": "Matrices", "traceless": "TracelessMatrices", "vector": "Vectors", "real": "Reals", "any": "Reals"}
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ SITE_FOLDER = Path(__file__).parent / "site"
 
 @dataclass(frozen=True)
 class Argument:
-    """A field argument. `element`: "matrix", "vector", "real", or "any" (a field of any kind, taken as its real
-    components); `access`: "read", "write" or "update" (own site)."""
+    """A field argument. `element`: "matrix", "traceless", "vector", "real", or "any" (a field of any kind, taken as
+    its real components); `access`: "read", "write" or "update" (own site)."""
 
     name: str
     element: str

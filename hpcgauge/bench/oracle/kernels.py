@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hpcgauge.bench.formulas import Result, algebra, draws, fermions, layers, links
+from hpcgauge.bench.formulas import Result, algebra, draws, fermions, layers, links, paths
 
 ORACLES: dict[str, Callable[..., Result]] = {
     "combine": algebra.combine,
@@ -48,14 +48,18 @@ ORACLES: dict[str, Callable[..., Result]] = {
     "random_vectors": draws.random_vectors,
     "exponential_layer": layers.exponential_layer,
     "exponential_layer_pullback": layers.exponential_layer_pullback,
-    "path_traces": layers.path_traces,
-    "path_sum": layers.path_sum,
-    "path_pullback": layers.path_pullback,
-    "staple_pullback": layers.staple_pullback,
-    "attention": layers.attention,
-    "attention (paper)": layers.attention,
-    "attention_pullback": layers.attention_pullback,
-    "attention_pullback (paper)": layers.attention_pullback,
+    "staple_pullback": paths.staple_pullback,
+    "loop_traces": paths.loop_traces,
+    "path_sum": paths.path_sum,
+    "attention": paths.attention,
+    "attention (paper)": paths.attention,
+    "path_pullback": paths.path_pullback,
+    "attention_pullback": paths.attention_pullback,
+    "attention_pullback (paper)": paths.attention_pullback,
+    "trace_pullback": paths.trace_pullback,
+    "loop_pullback": paths.loop_pullback,
+    "add_slopes": paths.add_slopes,
+    "add_loop_slopes": paths.add_loop_slopes,
     "hop_links": fermions.hop_links,
     "hop_rows": fermions.hop_rows,
     "staggered_hop": fermions.staggered_hop,

@@ -88,7 +88,7 @@ struct Watched {
     long count;
     unsigned char* marks;
 };
-enum Mark : unsigned char { READ = 1, WRITTEN = 2 };
+enum Mark : unsigned char { READ = 1, WRITTEN = 2, PAST = 4 };
 static const Watched* watched = nullptr;
 static long n_watched = 0;
 
@@ -116,7 +116,10 @@ SITE_FN void store(scalar* p, real a) {
     note_vector(p, WRITTEN);
     vectors::store(p, a.v);
 }
-SITE_FN void stream(scalar* p, real a) { store(p, a); }
+SITE_FN void stream(scalar* p, real a) {
+    note_vector(p, PAST);
+    vectors::store(p, a.v);
+}
 
 extern "C" {
 __attribute__((visibility("default"))) void watch(const Watched* fields, long count) {

@@ -1,0 +1,126 @@
+"""Sums and traces over the paths of CASK, with their pullbacks: kernels and the fields they work on."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from hpcgauge.fields.field import MATRICES, Field, Kind, reals
+from hpcgauge.kernels.kernel import Kernel, reads, updates, writes
+from hpcgauge.kernels.loop import run
+from hpcgauge.lattice.offsets import STAR, Offsets, rectangle
+
+
+def n_planes(dimensions: int) -> int:
+    """The ordered pairs of directions mu, nu != mu."""
+    return dimensions * (dimensions - 1)
+
+
+def path_numbers(dimensions: int, reach: int) -> Kind:
+    """A number on each path."""
+    return reals(n_planes(dimensions) * 2 * reach)
+
+
+def loop_numbers(dimensions: int, reach: int) -> Kind:
+    """A number on each loop of a path along +nu with the link beside it."""
+    return reals(n_planes(dimensions) * reach)
+
+
+def slopes(dimensions: int, signs: int) -> Kind:
+    """Cotangents of the steps of paths along +nu (signs = 1) or both (signs = 2); `pullback.h` has their order."""
+    return Kind("slopes", "traceless", 2 * dimensions + signs * n_planes(dimensions))
+
+
+@dataclass(frozen=True)
+class PathKernels:
+    """The kernels of one reach and variant."""
+
+    loop_traces: Kernel
+    sum: Kernel
+    attention: Kernel
+    pullback: Kernel
+    attention_pullback: Kernel
+    trace_pullback: Kernel
+    loop_pullback: Kernel
+    add_slopes: Kernel
+    add_loop_slopes: Kernel
+
+
+@functools.cache
+def path_kernels(reach: int, variant: str) -> PathKernels:
+    """Kernels over paths of up to `reach` steps."""
+    steps = range(-reach, reach + 1)
+    column, ends = rectangle(range(1), steps), Offsets(((1, 0), (-1, 0), (1, -1)))
+    W, key = (reads(name, "matrix", rectangle(range(2), steps)) for name in ("W", "key"))
+    M, weights = reads("M", "matrix", column), reads("weights", "real", column)
+    slopes, loop_slopes = (writes(name, "traceless") for name in ("slopes", "loop_slopes"))
+    attention = writes("a", "real"), reads("query", "matrix"), key, reads("loops", "real", rectangle(range(1), steps))
+    attention_pullback = writes("da", "real"), reads("a", "real"), reads("shifted", "real", STAR)
+    loop_pullback = loop_slopes, updates("dW", "matrix"), reads("negative", "real", column), W
+    size = (("REACH", reach),)
+    choice = (*size, ("PAPER", int(variant == "paper")))
+    adding = {
+        name: (updates("dW", "matrix"), reads(name, "traceless", ends), reads("W", "matrix"))
+        for name in ("slopes", "loop_slopes")
+    }
+    return PathKernels(
+        Kernel("paths.h", (writes("loops", "real"), W), "loop_traces", size),
+        Kernel("paths.h", (writes("sum", "matrix"), reads("weights", "real"), W), "path_sum", size),
+        Kernel("attention.h", attention, "attention", choice),
+        Kernel("pullback.h", (slopes, writes("shifted", "real"), weights, M, W), "path_pullback", size),
+        Kernel("attention.h", attention_pullback, "attention_pullback", choice),
+        Kernel("pullback.h", (slopes, writes("dM", "matrix"), weights, M, W), "trace_pullback", size),
+        Kernel("pullback.h", loop_pullback, "loop_pullback", size),
+        Kernel("pullback.h", adding["slopes"], "add_slopes", size),
+        Kernel("pullback.h", adding["loop_slopes"], "add_loop_slopes", size),
+    )
+
+
+@final
+class Paths:
+    """Sums and attention over paths of up to `reach` steps, with their pullbacks, for a variant of CASK."""
+
+    def __init__(self, reach: int, variant: str):
+        self.reach, self.kernels = reach, path_kernels(reach, variant)
+
+    def attention(self, query: Field, key: Field, U: Field) -> Field:
+        """The attention numbers a. Collective."""
+        loops, a = self._field(U, loop_numbers), self._field(U, path_numbers)
+        run(self.kernels.loop_traces, loops=loops, W=U)
+        run(self.kernels.attention, a=a, query=query, key=key, loops=loops)
+        return a
+
+    def sum(self, a: Field, W: Field) -> Field:
+        """sum a P(W). Collective."""
+        sum_ = Field(W.lattice, MATRICES, W.precision, W.colors)
+        run(self.kernels.sum, sum=sum_, weights=a, W=W)
+        return sum_
+
+    def sum_pullback(self, a: Field, M: Field, W: Field, dW: Field) -> Field:
+        """For `sum` with cotangent M: the cotangents of the traces behind a; W's are added to dW. Collective."""
+        slopes, shifted, da = self._slopes(W, 2), self._field(W, path_numbers), self._field(W, path_numbers)
+        run(self.kernels.pullback, slopes=slopes, shifted=shifted, weights=a, M=M, W=W)
+        run(self.kernels.add_slopes, dW=dW, slopes=slopes, W=W)
+        run(self.kernels.attention_pullback, da=da, a=a, shifted=shifted)
+        return da
+
+    def trace_pullback(self, da: Field, query: Field, key: Field, d_key: Field) -> Field:
+        """For the traces of query and key: the cotangent of query; key's is added to d_key. Collective."""
+        slopes, d_query = self._slopes(key, 2), Field(key.lattice, MATRICES, key.precision, key.colors)
+        run(self.kernels.trace_pullback, slopes=slopes, dM=d_query, weights=da, M=query, W=key)
+        run(self.kernels.add_slopes, dW=d_key, slopes=slopes, W=key)
+        return d_query
+
+    def loop_pullback(self, da: Field, U: Field, dU: Field) -> None:
+        """For the traces of U, which are subtracted: adds its cotangent to dU. Collective."""
+        slopes = self._slopes(U, 1)
+        run(self.kernels.loop_pullback, loop_slopes=slopes, dW=dU, negative=da, W=U)
+        run(self.kernels.add_loop_slopes, dW=dU, loop_slopes=slopes, W=U)
+
+    def _field(self, U: Field, kind: Callable[[int, int], Kind]) -> Field:
+        return Field(U.lattice, kind(U.lattice.dimensions, self.reach), U.precision, U.colors)
+
+    def _slopes(self, U: Field, signs: int) -> Field:
+        return Field(U.lattice, slopes(U.lattice.dimensions, signs), U.precision, U.colors)
