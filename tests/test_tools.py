@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -218,3 +219,12 @@ def test_failure_of_one_rank_does_not_hang_the_suite(tmp_path: Path, monkeypatch
     job = run_job(2, ["python", *command, *config])
     assert job.returncode != 0
     assert "only rank 1 says so" in job.stdout + job.stderr + (tmp_path / "rank-1.log").read_text()
+
+
+def test_solver_times_are_those_of_true_solutions() -> None:
+    command = [ROOT / ".venv" / "bin" / "python", ROOT / "tools" / "solver_times.py", "--extent", "4", "--colors", "2"]
+    answer = run([*command, "--beta", "2.7", "--mass", "0.3", "--repetitions", "1"])
+    assert answer.returncode == 0, answer.stderr
+    rows = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert [row["way"] for row in rows] == ["double", "4 sources, double", "mixed", "4 sources, mixed", "4 masses"]
+    assert all(row["converged"] and row["residual"] <= 1e-10 and row["seconds"] > 0 for row in rows)
