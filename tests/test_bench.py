@@ -110,7 +110,7 @@ MISTAKES = {
     "kernel": (("staggerd_hop", SMALL, 3, "double"), "near it are staggered_hop"),
     "colors": (("combine", SMALL, 1, "double"), "--colors 1"),
     "precision": (("combine", SMALL, 3, "half"), "--precision 'half'"),
-    "draws": (("random_group", SMALL, 3, "single"), "double precision only"),
+    "draws": (("random_group", SMALL, 3, "single"), "--colors 3 --precision double will do"),
 }
 
 

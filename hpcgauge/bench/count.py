@@ -76,7 +76,7 @@ def count(name: str, dimensions: int, colors: int, precision: str, parity: str, 
     assert lattice.geometry.n_sites == lattice.volume
     fields = {key: Field(lattice, kind).set_global(case.inputs[key]) for key, kind in case.kinds.items()}
     launch = Launch(case.entry.kernel, parity, **fields, **case.numbers)
-    launch.call.ahead = int(is_large)
+    launch.call.is_large = is_large
     target = case.entry.target(dimensions, colors, precision)
     library = _counting(case.entry.kernel, target)
     marks = [numpy.zeros(field.data.size, numpy.uint8) for field in launch.fields]

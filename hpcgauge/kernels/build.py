@@ -75,7 +75,7 @@ using namespace site;
 
 // One thread's share of a part
 static void share(const Call& call, const Part& part) {{
-    const site::Lattice lattice_{{call.tables[0], call.tables[1], call.tables[2], call.tables[3], call.ahead}};
+    const site::Lattice lattice_{{call.tables[0], call.tables[1], call.tables[2], call.tables[3], call.is_large != 0}};
     {_views(kernel, target)}
     {_sum_declaration(kernel)}
     #pragma omp for schedule(static) nowait
@@ -83,7 +83,7 @@ static void share(const Call& call, const Part& part) {{
         const Site site_{{part.blocks[i], ONE_BLOCK, nullptr}};
         {_call(kernel)}
     }}
-    if (call.ahead) streams_end();
+    if (call.is_large) streams_end();
     {_sum_merge(kernel)}
 }}
 

@@ -18,8 +18,8 @@ from hpcgauge.kernels.build import MIN_BLOCKS, Target, build
 from hpcgauge.kernels.kernel import Argument, Kernel
 from hpcgauge.kernels.runtime import Call, Part, packing, round_bins, runtime
 
-# A kernel that reads more than the caches hold fetches what it streams through so many blocks ahead.
-BLOCKS_AHEAD = 8
+# Fields are large if all of a kernel's are so many times the second cache of the threads.
+LARGE = 8
 PARITY = {"even": 0, "odd": 1, "both": 2}
 
 
@@ -59,7 +59,7 @@ class Launch:
         self._bins = (ctypes.c_int64 * (BINS * kernel.n_sums))()
         self._sums = (ctypes.c_double * kernel.n_sums)()
         memory = (ctypes.addressof(part) for part in (self._pointers, self._numbers, self._bins, self._sums))
-        self.call = Call(*plan.where, *memory, kernel.n_sums, plan.ahead)
+        self.call = Call(*plan.where, *memory, kernel.n_sums, plan.is_large)
         self._call = ctypes.byref(self.call)
         self._library = runtime()
 
@@ -131,8 +131,7 @@ class _Plan:
         self.needed = _needed(kernel, PARITY[parity])
         self.forbidden = [(k, other) for k in self.written for other in reading]
         self.tables = _tables(lattice, kernel, precision)
-        is_streamed = sum(field.data.nbytes for field in fields) > 2 * lattice.device.threads * cache_size(2)
-        self.ahead = BLOCKS_AHEAD if is_streamed else 0
+        self.is_large = sum(f.data.nbytes for f in fields) > LARGE * lattice.device.threads * cache_size(2)
         function = ctypes.cast(self.function, ctypes.c_void_p)
         self.where = function, ctypes.addressof(self.tables.pointers), *self.tables.parts[PARITY[parity]]
 

@@ -36,7 +36,7 @@ class Call(ctypes.Structure):
         ("bins", ctypes.c_void_p),
         ("sums", ctypes.c_void_p),
         ("n_sums", ctypes.c_long),
-        ("ahead", ctypes.c_long),
+        ("is_large", ctypes.c_long),
     ]
 
 

@@ -30,7 +30,7 @@ struct Lattice {
     const int* blocks;       // [block][offset][2]: the (first) block, and SITE_KINDS times the place in `neighbours` + kind
     const int* coordinates;  // [block][N_DIMENSIONS + 1][lane]: global coordinates, global number (-1: padding)
     const int* extent;       // global
-    long ahead;              // not 0: the fields exceed the caches; what is streamed through is fetched so many blocks ahead
+    bool is_large;           // the fields exceed the caches: what is streamed through is fetched ahead, and stored past them
 };
 
 #if ON_GPU
@@ -94,13 +94,16 @@ SITE_FN void fetch(const Reals<COMPONENTS>& field, Site x, int first, real (&val
 #endif
 }
 
-// Calls COUNT numbers into the caches that the kernel will read `g.ahead` blocks from here.
+// A large field that is streamed through block by block: `count` numbers of those to come, some vectors from here for the
+// first cache, a page of 4 KiB from here for the second, as the hardware's own prefetch ends at pages.
+static constexpr int SOON = 12, LATER = 4096 / VECTOR_BYTES;
+
 template <int COMPONENTS>
 SITE_FN void fetch_ahead(const Lattice& g, const Reals<COMPONENTS>& field, Site x, int first, int count) {
 #if !ON_GPU
-    if (g.ahead == 0) return;
-    const scalar* p = field.data + ((x.block + g.ahead) * COMPONENTS + first) * LANES;
-    UNROLL for (int k = 0; k < count; ++k) prefetch(p + k * LANES);
+    if (!g.is_large) return;
+    const scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
+    UNROLL for (int k = 0; k < count; ++k) prefetch(p + (k + SOON) * LANES, p + (k + LATER) * LANES);
 #endif
 }
 
@@ -129,7 +132,7 @@ SITE_FN void put(const Reals<COMPONENTS>& field, Site x, int first, const real (
 template <int COMPONENTS, int COUNT>
 SITE_FN void put_past(const Lattice& g, const Reals<COMPONENTS>& field, Site x, int first, const real (&values)[COUNT]) {
 #if !ON_GPU
-    if (g.ahead) {
+    if (g.is_large) {
         scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
         UNROLL for (int k = 0; k < COUNT; ++k) stream(p + k * LANES, values[k]);
         return;

@@ -119,8 +119,11 @@ SITE_FN real load(const scalar* p) { return *(const real_memory*)p; }
 SITE_FN real load_unaligned(const scalar* p) { return *(const real_anywhere*)p; }
 SITE_FN lane_index load_index(const int* p) { return *(const index_anywhere*)p; }
 SITE_FN void store(scalar* p, real a) { *(real_memory*)p = a; }
-// Calls the vector at p into the second-level cache
-SITE_FN void prefetch(const scalar* p) { __builtin_prefetch(p, 0, 2); }
+// Calls a vector into the first cache, and one into the second
+SITE_FN void prefetch(const scalar* soon, const scalar* later) {
+    __builtin_prefetch(soon, 0, 3);
+    __builtin_prefetch(later, 0, 2);
+}
 // A store that passes by the caches, where the hardware has one; streams_end() before others read what was stored
 SITE_FN void stream(scalar* p, real a) {
 #if defined(X86_STREAM)
