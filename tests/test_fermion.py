@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hpcgauge.fermion.staggered import Staggered
 from hpcgauge.fermion.vectors import ColorVector
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, Rotation, gauge_rotate
+from hpcgauge.kernels import loop
 from hpcgauge.kernels.draws import Draw, Stream
 from tests.support.kernels.samples import rough, vector_array
 from tests.support.oracle.samples import distance
@@ -40,8 +42,8 @@ def test_operator_equals_the_formula(world: World, colors: int, dimensions: int)
     array, U = rough(world, colors, dimensions)
     chi = vector_array(U)
     field = ColorVector.from_numpy(U.lattice, chi)
-    for boundary in BOUNDARIES[dimensions]:
-        D = Staggered(U, MASS, boundary)
+    for boundary, compressed in product(BOUNDARIES[dimensions], (False, True)):
+        D = Staggered(U, MASS, boundary, compressed)
         agree(world, distance(D(field).to_numpy(), fermion.staggered(array, chi, MASS, boundary)) < ROUNDING, "D")
         expected = fermion.staggered_adjoint(array, chi, MASS, boundary)
         agree(world, distance(D.adjoint(field).to_numpy(), expected) < ROUNDING, "D^+")
@@ -50,6 +52,25 @@ def test_operator_equals_the_formula(world: World, colors: int, dimensions: int)
         for parity, odd in (("even", 0), ("odd", 1)):
             hopped = fermion.keep_parity(fermion.hopping(array, chi, boundary), odd)
             agree(world, distance(D.hop(field, parity).to_numpy(), hopped) < ROUNDING, f"K on {parity} sites")
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("compressed", [False, True])
+def test_large_fields_give_the_same_bits(world: World, monkeypatch: pytest.MonkeyPatch, compressed: bool) -> None:
+    """Where fields exceed the caches, links are fetched ahead and what is written passes by the caches."""
+    found = []
+    for cache in (2**30, 0):
+        monkeypatch.setattr(loop, "cache_size", lambda level, size=cache: size)
+        array, _ = rough(world, 3, 4)
+        U = Links.from_numpy(Lattice(tuple(reversed(array.shape[1:5])), 3, world), array)
+        chi = ColorVector.from_numpy(U.lattice, vector_array(U))
+        D, out = Staggered(U, MASS, compressed=compressed), chi.copy()
+        launches = D.normal_launches(chi, chi.copy(), out, "even")
+        agree(world, all(bool(launch.call.is_large) == (cache == 0) for launch in launches), "which are large")
+        sums = [launch() for launch in launches]
+        found.append((out.to_numpy(), D(chi).to_numpy(), sums))
+    agree(world, np.array_equal(found[0][0], found[1][0]) and np.array_equal(found[0][1], found[1][1]), "bits")
+    agree(world, found[0][2] == found[1][2], "sums")
 
 
 @pytest.mark.ranks

@@ -68,7 +68,7 @@ def links(asked: argparse.Namespace) -> Field:
 
 def ways(U: Field, asked: argparse.Namespace) -> dict[str, Callable[[], Solution]]:
     """What is timed, by name."""
-    D, tolerance = hg.Staggered(U, asked.mass), asked.tolerance
+    D, tolerance = hg.Staggered(U, asked.mass, compressed=True), asked.tolerance
     noise = [random_vectors(U.lattice, Draw(Stream.NOISE, 1, instance=k)) for k in range(SOURCES)]
     one = [D.adjoint_even(xi) for xi in noise]
     several = hg.ColorVector.from_numpy(U.lattice, np.stack([b.to_numpy() for b in one]))

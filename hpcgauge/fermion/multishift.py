@@ -65,7 +65,7 @@ def solve_masses(
     for k, x in enumerate(found):
         if residuals[k] <= tolerance:
             continue
-        own = Staggered(D.U, masses[k], D.boundary)
+        own = D.with_mass(masses[k])
         better = solve_normal(own, b, tolerance, max_steps, parity, precision, start=x)
         run(placed_kernel(len(found)), parity, out=X, x=better.value, place=k)
         residuals[k], steps = better.residual, steps + better.steps

@@ -63,8 +63,8 @@ class StaggeredAction(AbstractAction):
         return "even" if self.tastes == 4 else "both"
 
     def operator(self, U: Field) -> Staggered:
-        """D on links U."""
-        return Staggered(U, self.mass, self.boundary)
+        """D on links U, which samplers keep on the group."""
+        return Staggered(U, self.mass, self.boundary, compressed=True)
 
     def refresh(self, draw: Draw, U: Field) -> Field:
         """phi = D^+ xi, xi with weight exp(-xi^+ xi); for 4 tastes its even part. Collective."""

@@ -84,10 +84,10 @@ class Staggered:
     """D = m + K, K = 1/2 sum_mu eta_mu(x) [U_mu(x) d_{x+mu} - U_mu^+(x-mu) d_{x-mu}], eta = 1, (-1)^x, (-1)^(x+y), ...
 
     `boundary`: the sign of a hop across the boundary in each direction; antiperiodic in the last by default.
-    `compressed`: links of SU(3) are read as two rows, the third is made anew; it needs links that are on the group to
-    rounding. (SU(2) matrices are held as 4 numbers anyway.) Links are prepared at the first use, with signs and both
-    directions at each site; they must not change afterwards. ValueError for signs that are not 1 or -1, or not one for
-    each direction, and for `compressed` with more than 3 colors.
+    `compressed`: links of SU(3) are read as two rows and the third is made anew; they must be on the group to rounding.
+    (Other matrices are read as they are; those of SU(2) have 4 numbers anyway.) Links are prepared at the first use,
+    with signs and both directions at each site; they must not change afterwards. ValueError for signs that are not 1
+    or -1, or not one for each direction.
     """
 
     def __init__(self, U: Field, mass: float, boundary: tuple[int, ...] | None = None, compressed: bool = False):
@@ -95,8 +95,6 @@ class Staggered:
         self.U, self.mass = U, float(mass)
         self.boundary = tuple(boundary) if boundary is not None else default_boundary(dimensions)
         check_boundary(self.boundary, dimensions)
-        if compressed and U.colors > 3:
-            raise ValueError(f"compressed = True with {U.colors} colors; 2 or 3 are right")
         self.is_compressed = compressed and U.colors == 3
 
     @functools.cached_property
@@ -110,8 +108,15 @@ class Staggered:
 
     def astype(self, precision: str) -> Staggered:
         """The same operator on links rounded to "single", or from there to "double". Collective at the first use."""
-        other = Staggered(self.U, self.mass, self.boundary, self.is_compressed)
-        other.links = converted(self.links, precision)
+        return self._with(self.mass, converted(self.links, precision))
+
+    def with_mass(self, mass: float) -> Staggered:
+        """The same operator with another mass. Collective at the first use."""
+        return self._with(mass, self.links)
+
+    def _with(self, mass: float, links: Field) -> Staggered:
+        other = Staggered(self.U, mass, self.boundary, self.is_compressed)
+        other.links = links
         return other
 
     def __call__(self, chi: Field) -> Field:

@@ -56,7 +56,7 @@ def condensate(
         raise ValueError(f"mass = {mass} must be above 0")
     if sources < 1:
         raise ValueError(f"sources = {sources} must be at least 1")
-    D, values, steps = Staggered(U, mass, boundary), [], 0
+    D, values, steps = Staggered(U, mass, boundary, compressed=True), [], 0
     for xi in _noise(U, sources, Draw(Stream.NOISE, seed, trajectory)):
         solution = solve_normal(D, xi, tolerance)
         if not solution.converged:

@@ -79,8 +79,7 @@ SITE_FN ColorMatrix hopping(const Reals<COMPRESSED>& W, Site x, int hop) {
 // sum_mu W_{2 mu} psi(x+mu) + W_{2 mu + 1} psi(x-mu)
 template <int RHS, class HopLinks>
 SITE_FN void hop(const Lattice& g, Site x, const HopLinks& W, const Vectors<RHS>& psi, ColorVector (&sum)[RHS]) {
-    ColorVector behind[RHS];
-    UNROLL for (int k = 0; k < RHS; ++k) sum[k] = behind[k] = zero_vector();
+    UNROLL for (int k = 0; k < RHS; ++k) sum[k] = zero_vector();
     EACH_DIRECTION {
         const Site next = up(g, x, mu), last = down(g, x, mu);
         hopping_ahead(g, W, x, 2 * mu);
@@ -88,9 +87,8 @@ SITE_FN void hop(const Lattice& g, Site x, const HopLinks& W, const Vectors<RHS>
         UNROLL for (int k = 0; k < RHS; ++k) sum[k] = multiply_add(forward, get(psi, next, k), sum[k]);
         hopping_ahead(g, W, x, 2 * mu + 1);
         const ColorMatrix backward = hopping(W, x, 2 * mu + 1);
-        UNROLL for (int k = 0; k < RHS; ++k) behind[k] = multiply_add(backward, get(psi, last, k), behind[k]);
+        UNROLL for (int k = 0; k < RHS; ++k) sum[k] = multiply_add(backward, get(psi, last, k), sum[k]);
     }
-    UNROLL for (int k = 0; k < RHS; ++k) sum[k] = sum[k] + behind[k];
 }
 
 // out = b K psi
