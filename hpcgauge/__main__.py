@@ -127,6 +127,7 @@ def bench(
     extent: Annotated[str, typer.Option(metavar="X,Y,Z,T", help="Even extents.")] = "16,16,16,16",
     colors: Annotated[int, typer.Option(metavar="N", help="The group SU(N).")] = 3,
     precision: Annotated[str, typer.Option(metavar="P", help="double or single.")] = "double",
+    is_halo: Annotated[bool, typer.Option("--halo", help="Exchanges between ranks, beside bare Sendrecv.")] = False,
     as_json: Json = False,
 ) -> None:
     """Time kernels beside what this machine can do, each checked against its formula."""
@@ -136,15 +137,23 @@ def bench(
 
     world = World()
     with world.guard():
-        from hpcgauge.bench import rows
+        from hpcgauge.bench import halo, rows
+        from hpcgauge.errors import ConfigError
 
+        if is_halo and kernel:
+            raise ConfigError(f"--halo has kernels of its own: leave --kernel {kernel} out")
+        chosen = rows.parse_extent(extent), colors, precision
         with Console(stderr=True, quiet=world.rank > 0).status("") as status:
-            found = rows.bench(world, kernel, rows.parse_extent(extent), colors, precision, status.update)
+            if is_halo:
+                found = halo.bench_halo(world, *chosen, status.update)
+            else:
+                found = rows.bench(world, kernel, *chosen, status.update)
         if world.rank == 0:
             if as_json:
                 print(json.dumps(found, indent=2))
             else:
-                Console(width=max(Console().width, rows.TABLE_WIDTH)).print(rows.table(found))
+                shown = (halo if is_halo else rows).table(found)
+                Console(width=max(Console().width, rows.TABLE_WIDTH)).print(shown)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

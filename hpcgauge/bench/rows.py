@@ -57,9 +57,8 @@ def bench(
 
     `report` is told what is being done. ConfigError for what is not possible. Collective.
     """
+    check_numbers(colors, precision)
     names = _chosen(kernel, len(extent), colors, precision)
-    if not 2 <= colors <= MOST_COLORS:
-        raise ConfigError(f"--colors {colors} must be 2 to {MOST_COLORS}")
     lattice = Lattice(extent, colors, world, precision=precision)
     report("compiling")
     prepare(world, names, len(extent), colors, precision)
@@ -70,10 +69,16 @@ def bench(
     return {"machine": machine(lattice), "rows": rows}
 
 
-def _chosen(kernel: str | None, dimensions: int, colors: int, precision: str) -> list[str]:
-    """The names of the kernels to be measured."""
+def check_numbers(colors: int, precision: str) -> None:
+    """Nothing; ConfigError when there is no such group or precision."""
     if precision not in PRECISIONS:
         raise ConfigError(f"--precision {precision!r} is not known; {' and '.join(PRECISIONS)} are possible")
+    if not 2 <= colors <= MOST_COLORS:
+        raise ConfigError(f"--colors {colors} must be 2 to {MOST_COLORS}")
+
+
+def _chosen(kernel: str | None, dimensions: int, colors: int, precision: str) -> list[str]:
+    """The names of the kernels to be measured."""
     known = entries(dimensions, 1)
     possible = [name for name, entry in known.items() if entry.is_for(colors, precision)]
     if kernel is None:

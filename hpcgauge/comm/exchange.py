@@ -16,10 +16,11 @@ _given_up: list[Any] = []
 @final
 class Exchange:
     """Messages to and from other ranks and this one. It keeps their arrays alive, and MPI's part of it is given back
-    when it is gone. `sends`, `receives`: the messages."""
+    when it is gone. `sends`, `receives`: the messages; `bytes_sent`: of all that this rank sends."""
 
     def __init__(self, communicator: Any, rank: int, sends: Sequence[Message], receives: Sequence[Message]) -> None:
         self.sends, self.receives = list(sends), list(receives)
+        self.bytes_sent = sum(array.nbytes for _, array in sends)
         for other, array in [*sends, *receives]:
             if not array.flags.c_contiguous:
                 raise ValueError(f"a message with rank {other} needs a contiguous array, not strides {array.strides}")

@@ -37,13 +37,13 @@ class Halo:
                 sends.append((message.target, packed))
                 receives.append((message.source, data[first:last]))
         self._pack = packing(packets)
-        self._exchange = world.exchange(sends, receives)
+        self.exchange = world.exchange(sends, receives)
 
     def start(self) -> None:
         """Sends the sites as they are now; own sites may be read until `wait`, not written. Collective."""
         self._pack()
-        self._exchange.start()
+        self.exchange.start()
 
     def wait(self) -> None:
         """Returns when the ghosts are filled."""
-        self._exchange.wait()
+        self.exchange.wait()

@@ -37,7 +37,7 @@ class Launch:
     """A kernel with its arguments, ready to be run many times; `numbers` may be changed between runs.
 
     `numbers`: all Numbers of the kernel, one after another. `bins`: its exact sums, on this rank after `execute`.
-    `sums`: the same rounded, over all ranks, after a call.
+    `sums`: the same rounded, over all ranks, after a call. `moving`: the fields whose ghosts it reads.
     """
 
     def __init__(self, kernel: Kernel, parity: str = "both", **arguments: Any):
@@ -48,9 +48,9 @@ class Launch:
         plan = _plan(kernel, parity, self.fields)
         plan.check(self.fields)
         self.ghosts, self._needed = plan.ghosts, plan.needed
-        self._moving = [self.fields[k] for k in plan.moving]
+        self.moving = [self.fields[k] for k in plan.moving]
         self._written = [self.fields[k] for k in plan.written]
-        for field in self._moving:
+        for field in self.moving:
             field.reserve(plan.ghosts)
         self._halo: Halo | None = None
         self._pointers = (ctypes.c_void_p * len(self.fields))(*(field.address for field in self.fields))
@@ -89,7 +89,7 @@ class Launch:
             return
         # Memory moves when ghosts are reserved for the first time.
         self._pointers[:] = [field.address for field in self.fields]
-        stale = [field for field in self._moving if not field.is_fresh(self.ghosts, self._needed)]
+        stale = [field for field in self.moving if not field.is_fresh(self.ghosts, self._needed)]
         if stale:
             halo = self._exchange_of(stale)
             halo.start()
@@ -102,6 +102,10 @@ class Launch:
         self._library.finish_launch(self._call)
         for field in self._written:
             field.touch()
+
+    def halo(self) -> Halo:
+        """The exchange of all ghosts that it reads, whether stale or not."""
+        return self._exchange_of(self.moving)
 
     def _exchange_of(self, stale: list[Field]) -> Halo:
         arrays = [field.data for field in stale]
