@@ -22,6 +22,7 @@ PUBLIC = {
     "read_links": "io.links",
     "reunitarise": "gauge.links:reunitarised",
     "gauge_rotate": "gauge.links",
+    "multiply": "gauge.links",
     "plaquette": "gauge.plaquette",
     "staple_sum": "gauge.plaquette",
     "stout": "gauge.stout",

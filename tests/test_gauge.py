@@ -20,6 +20,7 @@ from hpcgauge.gauge.links import (
     force,
     gauge_rotate,
     kinetic,
+    multiply,
     reunitarised,
 )
 from hpcgauge.gauge.plaquette import PlaquetteAction, n_plaquettes, plaquette, staple_sum
@@ -55,9 +56,29 @@ def test_against_the_formulas(world: World, colors: int, dimensions: int, kind: 
     agree(world, distance(turned.to_numpy(), gauge.gauge_rotate(array, rotation)) < ROUNDING, "rotation")
     action = PlaquetteAction(beta=2.7).evaluate(U)
     expected = gauge.plaquette_action(array, 2.7)
-    agree(world, abs(action.value - expected) < ROUNDING * 2.7 * n_plaquettes(lattice), f"{action.value} {expected}")
+    alone = PlaquetteAction(beta=2.7).evaluate(U, gradient=False).value
+    for value in (action.value, alone):
+        agree(world, abs(value - expected) < ROUNDING * 2.7 * n_plaquettes(lattice), f"{value} {expected}")
     assert action.gradient is not None
     agree(world, distance(action.gradient.to_numpy(), gauge.plaquette_action_gradient(array, 2.7)) < ROUNDING)
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("colors", [2, 3, 4])
+def test_products_of_fields(world: World, colors: int) -> None:
+    array = link_array("rough", EXTENTS[4], colors)
+    lattice, rotation = Lattice(EXTENTS[4], colors, world), random_rotation(array)
+    U, P, G = (
+        Links.from_numpy(lattice, array),
+        random_momenta(lattice, Draw(Stream.NOISE, 8)),
+        Rotation.from_numpy(lattice, rotation),
+    )
+    agree(world, distance(multiply(P, U).to_numpy(), P.to_numpy() @ array) < ROUNDING, "one matrix for each direction")
+    agree(world, distance(multiply(G, G).to_numpy(), rotation @ rotation) < ROUNDING, "one matrix on a site")
+    kinds = [multiply(a, b).kind.is_group for a, b in ((U, U), (P, U), (U, P))]
+    agree(world, kinds == [True, False, False], f"is_group: {kinds}")
+    with pytest.raises(ValueError, match="as many matrices"):
+        multiply(U, G)
 
 
 @pytest.mark.ranks

@@ -12,6 +12,7 @@ from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, write
 from hpcgauge.kernels.loop import run
 from hpcgauge.lattice.offsets import FORWARD
 
+MULTIPLY = Kernel("links.h", (writes("C", "matrix"), reads("A", "matrix"), reads("B", "matrix")), "multiply")
 UPDATE_LINKS = Kernel("links.h", (updates("U", "matrix"), reads("P", "matrix"), Numbers("step")), "update_links")
 KICK = Kernel(
     "links.h", (updates("P", "matrix"), reads("C", "matrix"), reads("U", "matrix"), Numbers("step")), "kick"
@@ -105,6 +106,15 @@ def reunitarised(U: Field) -> Field:
     fixed = U.copy()
     run(REUNITARISE, U=fixed)
     return fixed
+
+
+def multiply(A: Field, B: Field) -> Field:
+    """A new field, A(x) B(x) for each matrix of two fields that hold as many; of links if both are links."""
+    if {A.kind.element, B.kind.element} != {"matrix"} or A.kind.count != B.kind.count:
+        raise ValueError(f"A and B must hold as many matrices on a site; they are {A!r} and {B!r}")
+    C = Field(A.lattice, A.kind if B.kind.is_group else B.kind, A.precision, A.colors)
+    run(MULTIPLY, C=C, A=A, B=B)
+    return C
 
 
 def gauge_rotate(U: Field, G: Field) -> Field:

@@ -15,9 +15,9 @@ from hpcgauge.lattice.offsets import FORWARD, Offsets
 
 STAPLES = Offsets(((1, 0), (-1, 0), (1, -1)))
 PLAQUETTE_SUM = Kernel("plaquette.h", (reads("U", "matrix", FORWARD), Sums(1)), "plaquette_sum")
-STAPLE_SUM = Kernel(
-    "plaquette.h", (writes("sum", "matrix"), reads("U", "matrix", STAPLES), Numbers("factor")), "staple_sum"
-)
+_STAPLES = (writes("sum", "matrix"), reads("U", "matrix", STAPLES), Numbers("factor"))
+STAPLE_SUM = Kernel("plaquette.h", _STAPLES, "staple_sum")
+STAPLE_AND_PLAQUETTE_SUM = Kernel("plaquette.h", (*_STAPLES, Sums(1)), "staple_and_plaquette_sum")
 
 
 def n_plaquettes(lattice: Lattice) -> int:
@@ -52,8 +52,16 @@ class PlaquetteAction(AbstractAction):
         return None
 
     def evaluate(self, U: Field, fields: Any = None, gradient: bool = True, parameters: bool = False) -> Evaluation:
-        value = self.beta * n_plaquettes(U.lattice) * (1 - plaquette(U))
-        return Evaluation(value, staple_sum(U, -self.beta / U.colors) if gradient else None)
+        if not gradient:
+            return Evaluation(self._value(U, *run(PLAQUETTE_SUM, U=U)))
+        C = Field(U.lattice, MATRICES, U.precision)
+        total = run(STAPLE_AND_PLAQUETTE_SUM, sum=C, U=U, factor=-self.beta / U.colors)
+        return Evaluation(self._value(U, *total), C)
+
+    def _value(self, U: Field, total: float) -> float:
+        """S for a sum of Re tr P."""
+        n = n_plaquettes(U.lattice)
+        return self.beta * n * (1 - total / (n * U.colors))
 
     def __repr__(self) -> str:
         return f"PlaquetteAction(beta={self.beta:g})"

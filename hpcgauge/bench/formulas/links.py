@@ -25,6 +25,11 @@ def unitarised(m: Array) -> Array:
     return rows
 
 
+def multiply(A: Array, B: Array, **_: Any) -> Result:
+    """C = A B."""
+    return {"C": A @ B}
+
+
 def update_links(U: Array, P: Array, step: Array, **_: Any) -> Result:
     """U <- exp(step P) U."""
     return {"U": exp_matrix(step[0] * P) @ U}
@@ -70,6 +75,12 @@ def plaquette_sum(U: Array, **_: Any) -> Result:
 def staple_sum(U: Array, factor: Array, **_: Any) -> Result:
     """factor sum_{sigma nu} P_{sigma nu,1}."""
     return {"sum": factor[0] * gauge.staple_sum(U)}
+
+
+def staple_and_plaquette_sum(U: Array, factor: Array, **_: Any) -> Result:
+    """The staples, and on each site a quarter of sum_mu Re tr U_mu [sum_{sigma nu} P_{sigma nu,1}]^+."""
+    staples = gauge.staple_sum(U)
+    return {"sum": factor[0] * staples, SUMS: trace(U @ adjoint(staples)).real.sum(axis=0)[None] / 4}
 
 
 def extend_line(U: Array, line: Array, direction: Array, **_: Any) -> Result:

@@ -107,6 +107,15 @@ SITE_FN void fetch_ahead(const Lattice& g, const Reals<COMPONENTS>& field, Site 
 #endif
 }
 
+// Calls `count` numbers of a site into the first cache; where its lanes lie apart, only those of its first block.
+template <int COMPONENTS>
+SITE_FN void call_ahead(const Reals<COMPONENTS>& field, Site x, int first, int count) {
+#if !ON_GPU
+    const scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
+    UNROLL for (int k = 0; k < count; ++k) prefetch(p + k * LANES);
+#endif
+}
+
 // Writes to the site that the kernel owns.
 template <int COMPONENTS, int COUNT>
 SITE_FN void put(const Reals<COMPONENTS>& field, Site x, int first, const real (&values)[COUNT]) {
@@ -162,6 +171,29 @@ template <int COUNT>
 SITE_FN void set(const Matrices<COUNT>& field, Site x, int element, const ColorMatrix& m) {
     put(field.reals, x, element * MATRIX_REALS, m.a);
 }
+template <int COUNT>
+SITE_FN void set_past(const Lattice& g, const Matrices<COUNT>& field, Site x, int element, const ColorMatrix& m) {
+    put_past(g, field.reals, x, element * MATRIX_REALS, m.a);
+}
+template <int COUNT>
+SITE_FN void call_ahead(const Matrices<COUNT>& field, Site x, int element) {
+    call_ahead(field.reals, x, element * MATRIX_REALS, MATRIX_REALS);
+}
+
+// A matrix of the site that the kernel writes, left where it lies: its numbers are loaded as they are used.
+struct MatrixInPlace {
+    const scalar* first;
+};
+template <int COUNT>
+SITE_FN MatrixInPlace in_place(const Matrices<COUNT>& field, Site x, int element) {
+#if ON_GPU
+    const long block = x.index / LANES, lane = x.index % LANES;
+#else
+    const long block = x.block, lane = 0;
+#endif
+    return MatrixInPlace{field.reals.data + (block * COUNT + element) * (MATRIX_REALS * LANES) + lane};
+}
+SITE_FN real entry(const MatrixInPlace& a, int k) { return load(a.first + k * LANES); }
 
 // COUNT color vectors on each site, one for each right-hand side.
 template <int COUNT>

@@ -9,6 +9,16 @@ namespace site {
 
 SITE_FN real number(const double* n, int k = 0) { return broadcast(scalar(n[k])); }
 
+// C = A B
+template <int COUNT>
+SITE_FN void multiply(const Lattice& g, Site x, Matrices<COUNT> C, Matrices<COUNT> A, Matrices<COUNT> B) {
+    for (int k = 0; k < COUNT; ++k) {
+        fetch_ahead(g, A.reals, x, k * MATRIX_REALS, MATRIX_REALS);
+        fetch_ahead(g, B.reals, x, k * MATRIX_REALS, MATRIX_REALS);
+        set_past(g, C, x, k, get(A, x, k) * get(B, x, k));
+    }
+}
+
 // U <- exp(step P) U
 SITE_FN void update_links(const Lattice&, Site x, Matrices<N_DIMENSIONS> U, Matrices<N_DIMENSIONS> P, const double* step) {
     EACH_DIRECTION set(U, x, mu, exponential(number(step) * get(P, x, mu)) * get(U, x, mu));

@@ -119,7 +119,8 @@ SITE_FN real load(const scalar* p) { return *(const real_memory*)p; }
 SITE_FN real load_unaligned(const scalar* p) { return *(const real_anywhere*)p; }
 SITE_FN lane_index load_index(const int* p) { return *(const index_anywhere*)p; }
 SITE_FN void store(scalar* p, real a) { *(real_memory*)p = a; }
-// Calls a vector into the first cache, and one into the second
+// Calls a vector into the first cache, and another into the second
+SITE_FN void prefetch(const scalar* p) { __builtin_prefetch(p, 0, 3); }
 SITE_FN void prefetch(const scalar* soon, const scalar* later) {
     __builtin_prefetch(soon, 0, 3);
     __builtin_prefetch(later, 0, 2);
