@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpcgauge.comm.reduce import add_up
+from hpcgauge.comm.exchange import Exchange
 from hpcgauge.comm.world import World
 from hpcgauge.fermion.descent import reduce_kernel
 from hpcgauge.fermion.staggered import Staggered, gradient_kernel, hop_kernel
@@ -33,13 +33,13 @@ DRAW = Draw(Stream.NOISE, seed=11)
 def exchanges(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The number of messages sent in each exchange, in the order of exchanges."""
     seen: list[int] = []
-    original = World.exchange
+    original = Exchange.start
 
-    def counted(self: World, sends: Any, receives: Any) -> Any:
-        seen.append(len(sends))
-        return original(self, sends, receives)
+    def counted(self: Exchange) -> Exchange:
+        seen.append(len(self.sends))
+        return original(self)
 
-    monkeypatch.setattr(World, "exchange", counted)
+    monkeypatch.setattr(Exchange, "start", counted)
     yield seen
 
 
@@ -47,13 +47,13 @@ def exchanges(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 def bytes_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The bytes of each message, in the order of exchanges."""
     seen: list[int] = []
-    original = World.exchange
+    original = Exchange.start
 
-    def counted(self: World, sends: Any, receives: Any) -> Any:
-        seen.extend(array.nbytes for _, array in sends)
-        return original(self, sends, receives)
+    def counted(self: Exchange) -> Exchange:
+        seen.extend(array.nbytes for _, array in self.sends)
+        return original(self)
 
-    monkeypatch.setattr(World, "exchange", counted)
+    monkeypatch.setattr(Exchange, "start", counted)
     yield seen
 
 
@@ -195,7 +195,7 @@ def test_a_number_that_is_none_shows_in_the_sum(world: World) -> None:
     agree(world, math.isnan(inner(field, field)), "NaN on one site")
     bins = np.zeros((1, 16), dtype=np.int64)
     bins[0, 7] = 1
-    agree(world, add_up(world, bins)[0] == world.size, "one unit of 2^0 from every rank")
+    agree(world, world.allreduce_int64(bins)[0, 7] == world.size, "one unit of 2^0 from every rank")
 
 
 # Refusals

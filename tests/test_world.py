@@ -72,32 +72,6 @@ def test_gathered_arrays_of_two_types_are_refused_everywhere(world: World) -> No
         world.gather_arrays(local)
 
 
-@pytest.mark.ranks
-def test_messages_of_one_pair_do_not_mix(world: World) -> None:
-    """Both neighbours in a ring are the same rank on two ranks, and this rank itself on one."""
-    right, left = (world.rank + 1) % world.size, (world.rank - 1) % world.size
-    sent = [numpy.full(n, 10 * world.rank + n, dtype=dtype) for n, dtype in ((3, "float64"), (5, "float32"))]
-    received = [numpy.zeros_like(array) for array in sent]
-    first = world.exchange([(right, sent[0]), (right, sent[1])], [(left, received[0]), (left, received[1])])
-    other = numpy.zeros(4)
-    second = world.exchange([(left, numpy.full(4, -1.0 - world.rank))], [(right, other)])
-    second.wait()
-    first.wait()
-    first.wait()
-    expected = [bool((received[k] == 10 * left + n).all()) for k, n in ((0, 3), (1, 5))]
-    agree(world, all(expected) and (other == -1.0 - right).all(), f"{received} {other}")
-
-
-def test_alone_refuses_a_message_to_another_rank() -> None:
-    world = World.alone()
-    with pytest.raises(ValueError, match="alone"):
-        world.exchange([(1, numpy.zeros(2))], [])
-    with pytest.raises(ValueError, match="contiguous"):
-        world.exchange([(0, numpy.zeros((4, 4))[:, 0])], [(0, numpy.zeros(4))])
-    with pytest.raises(ValueError, match="sends itself"):
-        world.exchange([(0, numpy.zeros(3))], [(0, numpy.zeros(4))])
-
-
 def run_alone(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """The finished Python program, started without a launcher but with these variables."""
     command = [sys.executable, "-c", program]

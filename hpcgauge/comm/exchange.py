@@ -1,49 +1,68 @@
-"""Messages between pairs of ranks that travel while the caller works."""
+"""Messages between pairs of ranks that travel while the caller works, prepared once and sent any number of times."""
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, final
 
 # (rank at the other end, contiguous array on the host or on the device)
 Message = tuple[int, Any]
+# Arrays of messages that were given up under way: MPI may still write there.
+_given_up: list[Any] = []
 
 
 @final
 class Exchange:
-    """Messages under way; it keeps their arrays alive."""
+    """Messages to and from other ranks and this one. It keeps their arrays alive, and MPI's part of it is given back
+    when it is gone. `sends`, `receives`: the messages."""
 
-    def __init__(self, requests: list[Any], arrays: list[Any]) -> None:
-        self._requests = requests
-        self._arrays = arrays
+    def __init__(self, communicator: Any, rank: int, sends: Sequence[Message], receives: Sequence[Message]) -> None:
+        self.sends, self.receives = list(sends), list(receives)
+        for other, array in [*sends, *receives]:
+            if not array.flags.c_contiguous:
+                raise ValueError(f"a message with rank {other} needs a contiguous array, not strides {array.strides}")
+        self._own = _own_pairs(rank, sends, receives)
+        self._requests: list[Any] = []
+        foreign = [message for message in [*sends, *receives] if message[0] != rank]
+        if not foreign:
+            return
+        if communicator is None:
+            raise ValueError(f"a message with rank {foreign[0][0]}, but this process is alone")
+        from mpi4py import MPI
+
+        for other, array, tag in _tagged(rank, receives):
+            self._requests.append(communicator.Recv_init([array, MPI.BYTE], source=other, tag=tag))
+        for other, array, tag in _tagged(rank, sends):
+            self._requests.append(communicator.Send_init([array, MPI.BYTE], dest=other, tag=tag))
+        self._start_all, self._wait_all = MPI.Prequest.Startall, MPI.Request.Waitall
+        weakref.finalize(self, _give_back, self._requests, [array for _, array in foreign])
+
+    def start(self) -> Exchange:
+        """This exchange, with its messages under way; those of a rank to itself are copied at once. Not to be started
+        again before `wait`."""
+        for target, source in self._own:
+            target[...] = source
+        if self._requests:
+            self._start_all(self._requests)
+        return self
 
     def wait(self) -> None:
         """Returns when the messages to this rank have arrived and those from it may be overwritten."""
-        for request in self._requests:
-            request.Wait()
-        self._requests, self._arrays = [], []
+        if self._requests:
+            self._wait_all(self._requests)
 
 
-def start_exchange(communicator: Any, rank: int, sends: Sequence[Message], receives: Sequence[Message]) -> Exchange:
-    """The messages, started; those of a rank to itself are copied at once."""
-    for other, array in [*sends, *receives]:
-        if not array.flags.c_contiguous:
-            raise ValueError(f"a message with rank {other} needs a contiguous array, not strides {array.strides}")
-    _copy_own(rank, sends, receives)
-    foreign = [message for message in [*sends, *receives] if message[0] != rank]
-    if not foreign:
-        return Exchange([], [])
-    if communicator is None:
-        raise ValueError(f"a message with rank {foreign[0][0]}, but this process is alone")
+def _give_back(requests: list[Any], arrays: list[Any]) -> None:
     from mpi4py import MPI
 
-    requests = []
-    for other, array, tag in _tagged(rank, receives):
-        requests.append(communicator.Irecv([array, MPI.BYTE], source=other, tag=tag))
-    for other, array, tag in _tagged(rank, sends):
-        requests.append(communicator.Isend([array, MPI.BYTE], dest=other, tag=tag))
-    return Exchange(requests, [array for _, array in foreign])
+    if MPI.Is_finalized():
+        return
+    if not MPI.Request.Testall(requests):
+        _given_up.append(arrays)
+    for request in requests:
+        request.Free()
 
 
 def _tagged(rank: int, messages: Sequence[Message]) -> list[tuple[int, Any, int]]:
@@ -57,11 +76,10 @@ def _tagged(rank: int, messages: Sequence[Message]) -> list[tuple[int, Any, int]
     return tagged
 
 
-def _copy_own(rank: int, sends: Sequence[Message], receives: Sequence[Message]) -> None:
-    """The k-th array that this rank sends to itself is copied into the k-th that it receives from itself."""
+def _own_pairs(rank: int, sends: Sequence[Message], receives: Sequence[Message]) -> list[tuple[Any, Any]]:
+    """(target, source): the k-th array from this rank to itself goes into the k-th that it receives from itself."""
     sources = [array for other, array in sends if other == rank]
     targets = [array for other, array in receives if other == rank]
     if [array.nbytes for array in sources] != [array.nbytes for array in targets]:
         raise ValueError(f"rank {rank} sends itself {len(sources)} arrays and receives {len(targets)}, or sizes differ")
-    for source, target in zip(sources, targets, strict=True):
-        target[...] = source.reshape(target.shape)
+    return [(target, source.reshape(target.shape)) for source, target in zip(sources, targets, strict=True)]

@@ -7,7 +7,6 @@ from typing import Any, final
 
 import numpy
 
-from hpcgauge.comm.exchange import Exchange
 from hpcgauge.comm.world import World
 from hpcgauge.lattice.ghosts import Ghosts
 
@@ -23,9 +22,8 @@ class Halo:
 
     def __init__(self, world: World, ghosts: Ghosts, arrays: Sequence[numpy.ndarray], packing: Packing, parity: int):
         self.arrays = list(arrays)
-        self._world = world
-        self._sends: list[tuple[int, numpy.ndarray]] = []
-        self._receives: list[tuple[int, numpy.ndarray]] = []
+        sends: list[tuple[int, numpy.ndarray]] = []
+        receives: list[tuple[int, numpy.ndarray]] = []
         packets = []
         for data in arrays:
             lanes = data.shape[2]
@@ -36,17 +34,16 @@ class Halo:
                 first, last = (message.start + part.start) // lanes, (message.start + part.stop) // lanes
                 packed = numpy.empty((last - first, *data.shape[1:]), data.dtype)
                 packets.append((packed, data, message.sites[part]))
-                self._sends.append((message.target, packed))
-                self._receives.append((message.source, data[first:last]))
+                sends.append((message.target, packed))
+                receives.append((message.source, data[first:last]))
         self._pack = packing(packets)
-        self._under_way: Exchange | None = None
+        self._exchange = world.exchange(sends, receives)
 
     def start(self) -> None:
         """Sends the sites as they are now; own sites may be read until `wait`, not written. Collective."""
         self._pack()
-        self._under_way = self._world.exchange(self._sends, self._receives)
+        self._exchange.start()
 
     def wait(self) -> None:
         """Returns when the ghosts are filled."""
-        assert self._under_way is not None
-        self._under_way.wait()
+        self._exchange.wait()

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, final
 
 import numpy
 
-from hpcgauge.comm.exchange import Exchange, Message, start_exchange
+from hpcgauge.comm.exchange import Exchange, Message
 from hpcgauge.errors import DeviceError, exit_code
 
 # Variables in which launchers tell a process how many were started: Open MPI, MPICH and Intel, MVAPICH, Flux.
@@ -157,12 +157,13 @@ class World:
         return [piece.reshape(shape) for piece, (_, shape) in zip(pieces, described, strict=True)]
 
     def exchange(self, sends: Sequence[Message], receives: Sequence[Message]) -> Exchange:
-        """Messages under way: (rank, array) pairs to send and to fill; call .wait() before touching the arrays.
+        """Messages prepared, (rank, array) pairs to send and to fill: .start() them, and .wait() before touching the
+        arrays, any number of times.
 
         The k-th message that rank a sends to rank b meets the k-th that b receives from a. Exchanges may overlap
         if all ranks start them in the same order.
         """
-        return start_exchange(self.communicator, self.rank, sends, receives)
+        return Exchange(self.communicator, self.rank, sends, receives)
 
     def abort(self, code: int) -> NoReturn:
         """Ends all ranks at once with this exit code; does not return."""

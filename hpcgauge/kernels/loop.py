@@ -10,13 +10,12 @@ from typing import Any, final
 import numpy
 
 from hpcgauge.comm.halo import Halo
-from hpcgauge.comm.reduce import BINS, add_up
 from hpcgauge.fields.device import cache_size
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.build import MIN_BLOCKS, Target, build
 from hpcgauge.kernels.kernel import Argument, Kernel
-from hpcgauge.kernels.runtime import Call, Part, packing, round_bins, runtime
+from hpcgauge.kernels.runtime import BINS, Call, Part, packing, runtime
 
 # Fields are large if all of a kernel's are so many times the second cache of the threads.
 LARGE = 8
@@ -79,7 +78,8 @@ class Launch:
         """The exact sums over all ranks. Collective."""
         self.execute()
         if self._sums and self.lattice.world.size > 1:
-            self.sums[:] = add_up(self.lattice.world, self.bins, round_bins)
+            self.lattice.world.allreduce_int64(self.bins)
+            self._library.round_sums(self._call)
         return tuple(self._sums[:])
 
     def execute(self) -> None:

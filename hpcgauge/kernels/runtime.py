@@ -15,6 +15,8 @@ TEXT = """#pragma GCC visibility push(default)
 #include "program.h"
 #pragma GCC visibility pop
 """
+# An exact sum is 16 int64, see site/sum.h; sums over ranks are sums of these.
+BINS = 16
 
 
 class Part(ctypes.Structure):
@@ -91,11 +93,6 @@ def runtime() -> ctypes.CDLL:
     library.one_step.restype = library.run_program.restype = ctypes.c_long
     library.round_bins.restype = ctypes.c_double
     return library
-
-
-def round_bins(bins: numpy.ndarray) -> float:
-    """The double nearest to the sum held in int64 bins, ties to even; NaN where the flag bin is set."""
-    return float(runtime().round_bins(ctypes.c_void_p(bins.ctypes.data)))
 
 
 def packing(packets: Sequence[tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]]) -> Callable[[], Any]:
