@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import importlib
 import json
 import os
 import shutil
@@ -228,3 +229,18 @@ def test_solver_times_are_those_of_true_solutions() -> None:
     rows = [json.loads(line) for line in answer.stdout.splitlines()]
     assert [row["way"] for row in rows] == ["double", "4 sources, double", "mixed", "4 sources, mixed", "4 masses"]
     assert all(row["converged"] and row["residual"] <= 1e-10 and row["seconds"] > 0 for row in rows)
+
+
+def test_growth_is_a_power_of_the_shortest_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    growth = importlib.import_module("growth")
+    assert growth.power([1, 2, 4], [3.0, 24.0, 192.0]) == pytest.approx(3)
+    assert 0 < growth.network_seconds(4, 2, 1, 3, seconds=0) and 0 < growth.hop_seconds(4, 2, seconds=0)
+
+
+def test_rows_as_a_table() -> None:
+    numbers = {"seconds": 2.5e-3, "gflops": 5.25, "gbytes_per_s": 10.0, "stream_gbytes_per_s": 20.0}
+    row = {"kernel": "combine", "limited_by": "triad", "fraction_of_limit": 0.5} | numbers
+    command = [ROOT / ".venv" / "bin" / "python", ROOT / "tools" / "roofline.py"]
+    result = subprocess.run(command, input=json.dumps({"rows": [row]}), capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "| combine | 2500 | 5.2 | 10.0 | 20.0 | triad | 0.50 |"

@@ -30,6 +30,8 @@ WRITTEN_SHARE = {"stream": 1 / 10, "copy": 1 / 2, "triad": 1 / 3}
 # Variants of a limit that stay after the first samples.
 TRIED, KEPT = 2, 2
 MOST_CALLS = 50
+# After so many calls the caches hold what they hold in a solver.
+UNTIMED = 3
 # Fields that kernels update are set back after so many calls, before numbers grow out of range.
 CALLS_BETWEEN_FILLS = 100
 MEMORY = Path("/proc/meminfo")
@@ -122,8 +124,8 @@ class Rotation:
 
 
 def sampled(world: World, probes: Sequence[Probe]) -> dict[Probe, list[float]]:
-    """Seconds of a call of the slowest rank for every probe, sampled in turns: an untimed call, then some that can be
-    timed. The fastest variants of a kind of probe go on after the first samples, the others drop out. Collective."""
+    """Seconds of a call of the slowest rank for every probe, sampled in turns: some calls untimed, then some that can
+    be timed. The fastest variants of a kind of probe go on after the first samples, the others drop out. Collective."""
     counts = {probe: _calls(world, probe) for probe in probes}
     samples: dict[Probe, list[float]] = {probe: [] for probe in probes}
     for _ in range(TRIED):
@@ -156,7 +158,7 @@ def _calls(world: World, probe: Probe) -> int:
 def _sample(world: World, counts: dict[Probe, int], samples: dict[Probe, list[float]]) -> None:
     """One more sample of every probe. Collective."""
     for probe, calls in counts.items():
-        probe.settle(1)
+        probe.settle(UNTIMED)
         world.barrier()
         samples[probe].append(max(world.allgather(probe.seconds(calls) / calls)))
 
