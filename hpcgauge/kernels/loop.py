@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import operator
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -76,19 +77,22 @@ class Launch:
 
     def __call__(self) -> tuple[float, ...]:
         """The exact sums over all ranks. Collective."""
+        self.complete()
+        return tuple(self._sums)
+
+    def complete(self) -> None:
+        """Leaves the exact sums over all ranks in `sums`. Collective."""
         self.execute()
         if self._sums and self.lattice.world.size > 1:
             self.lattice.world.allreduce_int64(self.bins)
             self._library.round_sums(self._call)
-        return tuple(self._sums[:])
 
     def execute(self) -> None:
         """Leaves this rank's part of the sums in `bins`. Collective where ghosts are stale."""
         if self.lattice.world.size == 1:
             self._library.whole_launch(self._call)
             return
-        # Memory moves when ghosts are reserved for the first time.
-        self._pointers[:] = [field.address for field in self.fields]
+        self.point()
         stale = [field for field in self.moving if not field.is_fresh(self.ghosts, self._needed)]
         if stale:
             halo = self._exchange_of(stale)
@@ -100,6 +104,19 @@ class Launch:
         else:
             self._library.start_launch(self._call)
         self._library.finish_launch(self._call)
+        self.touch()
+
+    @property
+    def is_local(self) -> bool:
+        """True if a launch tells other ranks nothing and asks them nothing."""
+        return not self.moving and not self._sums
+
+    def point(self) -> None:
+        """Finds the fields' memory, which moves when ghosts are reserved for the first time."""
+        self._pointers[:] = [field.address for field in self.fields]
+
+    def touch(self) -> None:
+        """Says that what the kernel writes has changed."""
         for field in self._written:
             field.touch()
 
@@ -196,7 +213,7 @@ def _coordinates(lattice: Lattice, precision: str) -> numpy.ndarray:
 
 
 def _are_same(before: Sequence[numpy.ndarray], now: Sequence[numpy.ndarray]) -> bool:
-    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+    return len(before) == len(now) and all(map(operator.is_, before, now))
 
 
 def _part(blocks: numpy.ndarray, lattice: Lattice) -> Part:

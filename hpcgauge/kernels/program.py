@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import final
+from typing import Any, final
 
 import numpy
 
@@ -124,16 +125,48 @@ class Program:
         return done
 
     def run_stepped(self, rounds: int) -> int:
-        """The same as `run`, one step after another. Collective."""
-        one_step = runtime().one_step
-        pairs = [(step, ctypes.byref(entry)) for step, entry in zip(self.steps, self._table, strict=True)]
+        """The same as `run`, with a stop at every launch for ghosts and sums. Collective."""
+        stretches = self._stretches()
         for done in range(rounds):
-            for step, entry in pairs:
-                if isinstance(step, Launch):
-                    step()
-                elif not one_step(entry):
+            for stretch in stretches:
+                if isinstance(stretch, Launch):
+                    stretch.complete()
+                elif not stretch():
                     return done
         return rounds
+
+    def _stretches(self) -> list[Launch | _Stretch]:
+        """The list with all that happens on this rank between launches of all ranks in one."""
+        found: list[Launch | _Stretch] = []
+        for is_local, group in itertools.groupby(enumerate(self.steps), lambda pair: _is_local(pair[1])):
+            pairs = list(group)
+            steps = [step for _, step in pairs]
+            first = ctypes.byref(self._table, pairs[0][0] * ctypes.sizeof(Entry))
+            found += [_Stretch(steps, first)] if is_local else [step for step in steps if isinstance(step, Launch)]
+        return found
+
+
+@final
+class _Stretch:
+    """Steps in which ranks do not meet, `first` of them in a table, as one call."""
+
+    def __init__(self, steps: Sequence[Step], first: Any):
+        self._launches = [step for step in steps if isinstance(step, Launch)]
+        self._arguments = first, ctypes.c_long(len(steps)), ctypes.c_long(1)
+        self._run = runtime().run_program
+
+    def __call__(self) -> bool:
+        """False if the program ends here."""
+        for launch in self._launches:
+            launch.point()
+        is_done = self._run(*self._arguments) == 1
+        for launch in self._launches:
+            launch.touch()
+        return is_done
+
+
+def _is_local(step: Step) -> bool:
+    return not isinstance(step, Launch) or step.is_local
 
 
 def _step_of(step: Step) -> Entry:
