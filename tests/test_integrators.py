@@ -91,7 +91,8 @@ def test_guide_values_at_the_ends_cost_nothing() -> None:
     guide = Counted(PlaquetteAction(BETA))
     proposal = HMC(PlaquetteAction(BETA), guide, steps=7).propose(State(thermal(World.alone()), seed=1))
     assert guide.gradients == 15
-    assert proposal.dH == proposal.dH_guide
+    # The guide's values come with the staples, the target's from plaquettes: sums of 1536 terms of order one.
+    assert abs(proposal.dH - proposal.dH_guide) <= 1536 * 1e-15 * BETA
 
 
 @pytest.mark.parametrize("outer", SCHEMES.values(), ids=SCHEMES)

@@ -257,7 +257,8 @@ def check_blocks(geometry: Geometry, plan: Ghosts, tables: BlockTables, lanes: i
         assert true[block].any() <= (kind == wanted_kind(wanted[true[block]], true[block], lanes))
     reaches_out = ((entries >= plan.n_sites) & true[:, :, None]).any(axis=(1, 2))
     half = len(reaches_out) // 2
-    for parity, blocks in enumerate((range(half), range(half, 2 * half), range(2 * half))):
+    in_turns = [block for pair in zip(range(half), range(half, 2 * half), strict=True) for block in pair]
+    for parity, blocks in enumerate((range(half), range(half, 2 * half), in_turns)):
         assert tables.interior[parity].tolist() == [block for block in blocks if not reaches_out[block]]
         assert tables.boundary[parity].tolist() == [block for block in blocks if reaches_out[block]]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hpcgauge.fields.field import LINKS, MATRICES, Field
 from hpcgauge.gauge.plaquette import STAPLES, staple_sum
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, writes
@@ -20,6 +22,19 @@ EXPONENTIAL_LAYER_PULLBACK = Kernel(
         Sums(1),
     ),
     "exponential_layer_pullback",
+)
+_THREE = (reads("X", "matrix"), reads("U", "matrix"), Numbers("rho", 3))
+THREE_LAYERS = Kernel("layer.h", (*(writes(f"V{i}", "matrix") for i in range(3)), *_THREE), "three_layers")
+THREE_LAYERS_PULLBACK = Kernel(
+    "layer.h",
+    (
+        writes("dX", "matrix"),
+        updates("dU", "matrix"),
+        *(reads(f"dV{i}", "matrix") for i in range(3)),
+        *_THREE,
+        Sums(3),
+    ),
+    "three_layers_pullback",
 )
 STAPLE_PULLBACK = Kernel(
     "staple_pullback.h", (updates("dW", "matrix"), reads("M", "matrix", STAPLES), reads("W", "matrix", STAPLES))
@@ -44,6 +59,26 @@ def exponential_layer_pullback(
     dX = Field(U.lattice, MATRICES, U.precision)
     (drho,) = run(EXPONENTIAL_LAYER_PULLBACK, dX=dX, dY=dY, dU=dU, dV=dV, X=X, Y=Y, U=U, rho=rho)
     return dX, drho
+
+
+def three_layers(X: Field, U: Field, rho: Sequence[float]) -> tuple[Field, Field, Field]:
+    """V_mu = exp(rho TA(X_mu U_mu^+)) U_mu for three rho."""
+    first, second, third = (Field(U.lattice, LINKS, U.precision) for _ in range(3))
+    run(THREE_LAYERS, V0=first, V1=second, V2=third, X=X, U=U, rho=rho)
+    return first, second, third
+
+
+def three_layers_pullback(
+    inputs: tuple[Field, Field, Sequence[float]], dV: tuple[Field, Field, Field], dU: Field
+) -> tuple[Field, tuple[float, ...]]:
+    """dX and the three d/drho for the cotangents dV; the cotangent of U is added to dU.
+
+    `inputs` are X, U, rho. Collective.
+    """
+    X, U, rho = inputs
+    dX = Field(U.lattice, MATRICES, U.precision)
+    slopes = run(THREE_LAYERS_PULLBACK, dX=dX, dU=dU, dV0=dV[0], dV1=dV[1], dV2=dV[2], X=X, U=U, rho=rho)
+    return dX, slopes
 
 
 def staple_pullback(M: Field, W: Field, dW: Field) -> None:

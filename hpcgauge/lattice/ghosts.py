@@ -111,7 +111,7 @@ class BlockTables:
     and SITE_KINDS times a place in `lanes` plus their kind (padding lanes may be anything). ONE_BLOCK: a block in
     order. TWO_BLOCKS: at the place stand how far the second block is from the first, and each neighbour's place in the
     two. ANY_SITES: at the place stand the numbers of the sites. `interior[parity]`, `boundary[parity]`: int32 lists of
-    blocks, parity 0 even, 1 odd, 2 both.
+    blocks, parity 0 even, 1 odd, 2 both in turns.
     """
 
     blocks: numpy.ndarray
@@ -127,11 +127,13 @@ def block_tables(geometry: Geometry, ghosts: Ghosts, lanes: int) -> BlockTables:
     reaches_out = ((site >= ghosts.n_sites) & true_lane).any(axis=(1, 2))
     blocks = numpy.arange(len(site), dtype=numpy.int32)
     half = len(site) // 2
-    parities = (blocks < half, blocks >= half, blocks >= 0)
+    # Even and odd in turns: neighbours, which have the other parity, are read soon after each other.
+    in_turns = blocks.reshape(2, half).T.ravel()
+    parities = blocks[:half], blocks[half:], in_turns
     return BlockTables(
         *_blocks(site, true_lane, lanes),
-        interior=tuple(blocks[chosen & ~reaches_out] for chosen in parities),
-        boundary=tuple(blocks[chosen & reaches_out] for chosen in parities),
+        interior=tuple(chosen[~reaches_out[chosen]] for chosen in parities),
+        boundary=tuple(chosen[reaches_out[chosen]] for chosen in parities),
     )
 
 

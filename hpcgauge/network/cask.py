@@ -16,7 +16,13 @@ import numpy
 
 from hpcgauge.fields.field import Field
 from hpcgauge.gauge.plaquette import staple_sum
-from hpcgauge.gauge.stout import exponential_layer, exponential_layer_pullback, staple_pullback
+from hpcgauge.gauge.stout import (
+    exponential_layer,
+    exponential_layer_pullback,
+    staple_pullback,
+    three_layers,
+    three_layers_pullback,
+)
 from hpcgauge.kernels.algebra import zeros_like
 from hpcgauge.network.covnet import layer_parameters
 from hpcgauge.network.paths import Paths
@@ -85,7 +91,7 @@ class Cask:
     def _layer(self, U: Field, row: numpy.ndarray) -> tuple[Field, CaskTape]:
         rho, rho_q, rho_k, rho_v = (float(value) for value in row)
         staples = staple_sum(U)
-        query, key, value = (exponential_layer(staples, U, U, r) for r in (rho_q, rho_k, rho_v))
+        query, key, value = three_layers(staples, U, (rho_q, rho_k, rho_v))
         a = self._paths.attention(query, key, U)
         mixed = self._paths.sum(a, value)
         attended = exponential_layer(mixed, self._closing(U, value), U, 1.0)
@@ -105,13 +111,12 @@ class Cask:
         staple_pullback(dX, tape.attended, d_attended)
         inputs = (tape.mixed, self._closing(U, tape.value), U, 1.0)
         d_mixed, _ = exponential_layer_pullback(inputs, d_attended, self._closing(dU, d_value), dU)
-        da = self._paths.sum_pullback(tape.a, d_mixed, tape.value, d_value)
-        d_query = self._paths.trace_pullback(da, tape.query, tape.key, d_key)
-        self._paths.loop_pullback(da, U, dU)
-        for place, (rho_x, cotangent) in enumerate(((rho_q, d_query), (rho_k, d_key), (rho_v, d_value)), start=1):
-            inputs = (tape.staples, U, U, rho_x)
-            dX, gradient[place] = exponential_layer_pullback(inputs, cotangent, dU, dU)
-            staple_pullback(dX, U, dU)
+        shifted = self._paths.sum_pullback(tape.a, d_mixed, tape.value, d_value)
+        d_query = self._paths.trace_pullback(shifted, tape.query, tape.key, d_key)
+        self._paths.loop_pullback(shifted, U, dU)
+        three = tape.staples, U, (rho_q, rho_k, rho_v)
+        dX, gradient[1:] = three_layers_pullback(three, (d_query, d_key, d_value), dU)
+        staple_pullback(dX, U, dU)
         return dU, gradient
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from typing import final
 from hpcgauge.fields.field import MATRICES, Field, Kind, reals
 from hpcgauge.kernels.kernel import Kernel, reads, updates, writes
 from hpcgauge.kernels.loop import run
-from hpcgauge.lattice.offsets import STAR, Offsets, rectangle
+from hpcgauge.lattice.offsets import Offsets, rectangle
 
 
 def n_planes(dimensions: int) -> int:
@@ -29,7 +29,7 @@ def loop_numbers(dimensions: int, reach: int) -> Kind:
 
 
 def slopes(dimensions: int, signs: int) -> Kind:
-    """Cotangents of the steps of paths along +nu (signs = 1) or both (signs = 2); `pullback.h` has their order."""
+    """Cotangents of the steps of paths along +nu (signs = 1) or both (signs = 2); `slopes.h` has their order."""
     return Kind("slopes", "traceless", 2 * dimensions + signs * n_planes(dimensions))
 
 
@@ -41,7 +41,6 @@ class PathKernels:
     sum: Kernel
     attention: Kernel
     pullback: Kernel
-    attention_pullback: Kernel
     trace_pullback: Kernel
     loop_pullback: Kernel
     add_slopes: Kernel
@@ -54,11 +53,10 @@ def path_kernels(reach: int, variant: str) -> PathKernels:
     steps = range(-reach, reach + 1)
     column, ends = rectangle(range(1), steps), Offsets(((1, 0), (-1, 0), (1, -1)))
     W, key = (reads(name, "matrix", rectangle(range(2), steps)) for name in ("W", "key"))
-    M, weights = reads("M", "matrix", column), reads("weights", "real", column)
+    M, a = reads("M", "matrix", column), reads("a", "real", column)
+    shifted = reads("shifted", "real", rectangle(range(1), range(-reach - 1, reach + 1)))
     slopes, loop_slopes = (writes(name, "traceless") for name in ("slopes", "loop_slopes"))
-    attention = writes("a", "real"), reads("query", "matrix"), key, reads("loops", "real", rectangle(range(1), steps))
-    attention_pullback = writes("da", "real"), reads("a", "real"), reads("shifted", "real", STAR)
-    loop_pullback = loop_slopes, updates("dW", "matrix"), reads("negative", "real", column), W
+    attention = writes("a", "real"), reads("query", "matrix"), key, reads("loops", "real", column)
     size = (("REACH", reach),)
     choice = (*size, ("PAPER", int(variant == "paper")))
     adding = {
@@ -69,12 +67,11 @@ def path_kernels(reach: int, variant: str) -> PathKernels:
         Kernel("paths.h", (writes("loops", "real"), W), "loop_traces", size),
         Kernel("paths.h", (writes("sum", "matrix"), reads("weights", "real"), W), "path_sum", size),
         Kernel("attention.h", attention, "attention", choice),
-        Kernel("pullback.h", (slopes, writes("shifted", "real"), weights, M, W), "path_pullback", size),
-        Kernel("attention.h", attention_pullback, "attention_pullback", choice),
-        Kernel("pullback.h", (slopes, writes("dM", "matrix"), weights, M, W), "trace_pullback", size),
-        Kernel("pullback.h", loop_pullback, "loop_pullback", size),
-        Kernel("pullback.h", adding["slopes"], "add_slopes", size),
-        Kernel("pullback.h", adding["loop_slopes"], "add_loop_slopes", size),
+        Kernel("pullback.h", (slopes, writes("shifted", "real"), a, M, W), "path_pullback", size),
+        Kernel("attention_pullback.h", (slopes, writes("dM", "matrix"), shifted, M, W), "trace_pullback", choice),
+        Kernel("attention_pullback.h", (loop_slopes, updates("dW", "matrix"), shifted, W), "loop_pullback", choice),
+        Kernel("slopes.h", adding["slopes"], "add_slopes", size),
+        Kernel("slopes.h", adding["loop_slopes"], "add_loop_slopes", size),
     )
 
 
@@ -99,24 +96,24 @@ class Paths:
         return sum_
 
     def sum_pullback(self, a: Field, M: Field, W: Field, dW: Field) -> Field:
-        """For `sum` with cotangent M: the cotangents of the traces behind a; W's are added to dW. Collective."""
-        slopes, shifted, da = self._slopes(W, 2), self._field(W, path_numbers), self._field(W, path_numbers)
-        run(self.kernels.pullback, slopes=slopes, shifted=shifted, weights=a, M=M, W=W)
+        """For `sum` with cotangent M: the cotangents of the traces behind a, each one step along its path; W's is
+        added to dW. Collective."""
+        slopes, shifted = self._slopes(W, 2), self._field(W, path_numbers)
+        run(self.kernels.pullback, slopes=slopes, shifted=shifted, a=a, M=M, W=W)
         run(self.kernels.add_slopes, dW=dW, slopes=slopes, W=W)
-        run(self.kernels.attention_pullback, da=da, a=a, shifted=shifted)
-        return da
+        return shifted
 
-    def trace_pullback(self, da: Field, query: Field, key: Field, d_key: Field) -> Field:
-        """For the traces of query and key: the cotangent of query; key's is added to d_key. Collective."""
+    def trace_pullback(self, shifted: Field, query: Field, key: Field, d_key: Field) -> Field:
+        """For the traces of query and key with such cotangents: query's; key's is added to d_key. Collective."""
         slopes, d_query = self._slopes(key, 2), Field(key.lattice, MATRICES, key.precision, key.colors)
-        run(self.kernels.trace_pullback, slopes=slopes, dM=d_query, weights=da, M=query, W=key)
+        run(self.kernels.trace_pullback, slopes=slopes, dM=d_query, shifted=shifted, M=query, W=key)
         run(self.kernels.add_slopes, dW=d_key, slopes=slopes, W=key)
         return d_query
 
-    def loop_pullback(self, da: Field, U: Field, dU: Field) -> None:
+    def loop_pullback(self, shifted: Field, U: Field, dU: Field) -> None:
         """For the traces of U, which are subtracted: adds its cotangent to dU. Collective."""
         slopes = self._slopes(U, 1)
-        run(self.kernels.loop_pullback, loop_slopes=slopes, dW=dU, negative=da, W=U)
+        run(self.kernels.loop_pullback, loop_slopes=slopes, dW=dU, shifted=shifted, W=U)
         run(self.kernels.add_loop_slopes, dW=dU, loop_slopes=slopes, W=U)
 
     def _field(self, U: Field, kind: Callable[[int, int], Kind]) -> Field:

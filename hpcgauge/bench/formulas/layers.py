@@ -16,6 +16,11 @@ def exponential_layer(X: Array, Y: Array, U: Array, rho: Array, **_: Any) -> Res
     return {"V": exp_matrix(rho[0] * TA(X @ adjoint(Y))) @ U}
 
 
+def three_layers(X: Array, U: Array, rho: Array, **_: Any) -> Result:
+    """V_i = exp(rho_i TA(X U^+)) U."""
+    return {f"V{i}": exponential_layer(X, U, U, rho[i : i + 1])["V"] for i in range(3)}
+
+
 def exponential_layer_pullback(
     dY: Array, dU: Array, dV: Array, X: Array, Y: Array, U: Array, rho: Array, **_: Any
 ) -> Result:
@@ -29,4 +34,15 @@ def exponential_layer_pullback(
         "dY": dY + y.cotangent,
         "dU": dU + u.cotangent,
         SUMS: per_site.cotangent.sum(axis=0)[None],
+    }
+
+
+def three_layers_pullback(dU: Array, X: Array, U: Array, rho: Array, **dV: Array) -> Result:
+    """dX, and dU with the cotangent of U added; the sums are d/d rho_i."""
+    none = np.zeros_like(U)
+    parts = [exponential_layer_pullback(none, none, dV[f"dV{i}"], X, U, U, rho[i : i + 1]) for i in range(3)]
+    return {
+        "dX": np.sum([part["dX"] for part in parts], axis=0),
+        "dU": dU + np.sum([part["dY"] + part["dU"] for part in parts], axis=0),
+        SUMS: np.concatenate([part[SUMS] for part in parts]),
     }

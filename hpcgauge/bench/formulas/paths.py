@@ -53,7 +53,7 @@ def path_sum(weights: Array, W: Array, reach: int, **_: Any) -> Result:
 
 
 def slopes(weights: Array, M: Array, W: Array, keys: Iterable[Key], signs: int) -> Array:
-    """The cotangents of the steps of paths in the order of kernels/site/pullback.h."""
+    """The cotangents of the steps of paths in the order of kernels/site/slopes.h."""
     dims = len(W)
     found = np.zeros((2 * dims + signs * dims * (dims - 1), *W.shape[1:]), dtype=complex)
     ahead, behind, across = found[:dims], found[dims : 2 * dims], found[2 * dims :]
@@ -75,23 +75,34 @@ def slopes(weights: Array, M: Array, W: Array, keys: Iterable[Key], signs: int) 
     return found
 
 
-def path_pullback(weights: Array, M: Array, W: Array, reach: int, **_: Any) -> Result:
-    """The slopes of W, and the traces Re tr M P^+ at the sites one step along the paths."""
+def path_pullback(a: Array, M: Array, W: Array, colors: int, reach: int, **_: Any) -> Result:
+    """The slopes of W, and da/dt Re tr M P^+, t the difference that a is made of, one step along the paths."""
     keys = path_keys(len(W), reach)
-    moved = [shift(t, nu, -sigma, 0) for t, (_, nu, sigma, _) in zip(path_traces(M, W, keys), keys, strict=True)]
-    return {"slopes": slopes(weights, M, W, keys, 2), "shifted": np.array(moved)}
+    da = np.pi / (4 * (colors + 0.01)) * (1 + a**2) * path_traces(M, W, keys)
+    shifted = [shift(row, nu, -sigma, 0) for row, (_, nu, sigma, _) in zip(da, keys, strict=True)]
+    return {"slopes": slopes(a, M, W, keys, 2), "shifted": np.array(shifted)}
 
 
-def trace_pullback(weights: Array, M: Array, W: Array, reach: int, **_: Any) -> Result:
+def at_starts(shifted: Array, keys: list[Key], reach: int, paper: int) -> Array:
+    """Cotangents of traces where the paths start; "paper": sigma = + has those of both."""
+    da = np.array([shift(row, nu, sigma, 0) for row, (_, nu, sigma, _) in zip(shifted, keys, strict=True)])
+    if paper:
+        both = da.reshape(-1, 2, reach, *da.shape[1:]).sum(axis=1)
+        da = np.stack([both, np.zeros_like(both)], axis=1).reshape(da.shape)
+    return da
+
+
+def trace_pullback(shifted: Array, M: Array, W: Array, reach: int, paper: int, **_: Any) -> Result:
     """The slopes of W, and the cotangent of M."""
     keys = path_keys(len(W), reach)
+    weights = at_starts(shifted, keys, reach, paper)
     return {"slopes": slopes(weights, M, W, keys, 2), "dM": weighted_paths(weights, W, keys)}
 
 
-def loop_pullback(dW: Array, negative: Array, W: Array, reach: int, **_: Any) -> Result:
-    """The slopes of W for -sum negative Re tr W P(W)^+ as loops along +nu; their bottoms are added to dW."""
-    dims, keys = len(W), path_keys(len(W), reach, (1,))
-    both = dict(zip(path_keys(dims, reach), negative, strict=True))
+def loop_pullback(dW: Array, shifted: Array, W: Array, reach: int, paper: int, **_: Any) -> Result:
+    """The slopes of W for -sum w Re tr W P(W)^+ as loops along +nu; their bottoms are added to dW."""
+    all_keys, keys = path_keys(len(W), reach), path_keys(len(W), reach, (1,))
+    both = dict(zip(all_keys, at_starts(shifted, all_keys, reach, paper), strict=True))
     weights = np.array([-both[mu, nu, 1, s] - shift(both[mu, nu, -1, s], nu, s, 0) for mu, nu, _, s in keys])
     return {"loop_slopes": slopes(weights, W, W, keys, 1), "dW": dW + weighted_paths(weights, W, keys)}
 
@@ -141,13 +152,3 @@ def attention(query: Array, key: Array, loops: Array, colors: int, reach: int, p
     if paper:
         a = a.reshape(-1, 2, reach, *a.shape[1:])[:, [0, 0]].reshape(a.shape)
     return {"a": a}
-
-
-def attention_pullback(a: Array, shifted: Array, colors: int, reach: int, paper: int, **_: Any) -> Result:
-    """The cotangents of the traces of query and key, for cotangents of a that stand one step along the paths."""
-    keys = path_keys(a.ndim - 1, reach)
-    da = np.array([shift(c, nu, sigma, 0) for c, (_, nu, sigma, _) in zip(shifted, keys, strict=True)])
-    if paper:
-        both = da.reshape(-1, 2, reach, *a.shape[1:]).sum(axis=1)
-        da = np.stack([both, np.zeros_like(both)], axis=1).reshape(a.shape)
-    return {"da": np.pi / (4 * (colors + 0.01)) * (1 + a**2) * da}

@@ -1,13 +1,12 @@
-// Attention of CASK: a = tan(pi / (4 (N + 0.01)) (Re tr Q_mu P(K)^+ - Re tr U_mu P(U)^+)) on every path.
+// Attention of CASK: on every path the number of Re tr Q_mu P(K)^+ - Re tr U_mu P(U)^+.
 //
 // PAPER = 1: paths with sigma = - take the number of their sigma = + partner.
 #pragma once
-#include "math.h"
+#include "attention_number.h"
 #include "paths.h"
 
 namespace site {
 
-static constexpr scalar ATTENTION_SCALE = scalar(0.78539816339744830962 / (COLORS + 0.01));
 typedef Reals<PLANES * REACH> LoopTraces;
 
 // `loops`: of U. A path along -nu closed by U_mu is the loop of a path along nu that starts at its end.
@@ -21,29 +20,10 @@ SITE_FN void attention(const Lattice& g, Site x, Reals<PATHS> a, Matrices<N_DIME
                 traces_of_paths(g, x, get(query, x, mu), key, mu, nu, sigma, traces);
                 for (int s = 1; s <= REACH; ++s) {
                     const Site start = sigma > 0 ? x : shift(g, x, nu, -s);
-                    traces[s - 1] = tan(ATTENTION_SCALE * (traces[s - 1] - get(loops, start, loop + s - 1)));
+                    traces[s - 1] = attention_number(traces[s - 1] - get(loops, start, loop + s - 1));
                 }
             }
             put(a, x, path_number(mu, nu, sigma, 1), traces);
-        }
-    }
-}
-
-// From the cotangents of a, those of paths that start at x - sigma nu standing at x: da, the cotangents of the traces of
-// query and key, and their negatives those of U's
-SITE_FN void attention_pullback(const Lattice& g, Site x, Reals<PATHS> da, Reals<PATHS> a, Reals<PATHS> shifted) {
-    EACH_DIRECTION EACH_OTHER(mu, nu) {
-        const Site ahead = up(g, x, nu), behind = down(g, x, nu);
-        for (int s = 1; s <= REACH; ++s) {
-            const int with = path_number(mu, nu, 1, s), against = path_number(mu, nu, -1, s);
-            real forward = get(shifted, ahead, with), backward = get(shifted, behind, against);
-            if (PAPER) {
-                forward = forward + backward;
-                backward = broadcast(0);
-            }
-            const real up = get(a, x, with), down = get(a, x, against);
-            set(da, x, with, ATTENTION_SCALE * (fma(up, up, scalar(1)) * forward));
-            set(da, x, against, ATTENTION_SCALE * (fma(down, down, scalar(1)) * backward));
         }
     }
 }

@@ -33,14 +33,15 @@ SITE_FN ExponentialFactors exponential_factors(const ColorMatrix& q) {
     return f;
 }
 
-SITE_FN ColorMatrix exponential(const ColorMatrix& q) {
-    const ExponentialFactors f = exponential_factors(q);
+SITE_FN ColorMatrix exponential(const ColorMatrix& q, const ExponentialFactors& f) {
     return ColorMatrix{{f.cosine, f.sinc * q.a[1], f.sinc * q.a[2], f.sinc * q.a[3]}};
 }
+SITE_FN ColorMatrix exponential(const ColorMatrix& q) { return exponential(q, exponential_factors(q)); }
 
-// The C with Re tr(G^+ d exp(Q)) = Re tr(C^+ dQ) for dQ in the algebra
-SITE_FN ColorMatrix exponential_pullback(const ColorMatrix& q, const ColorMatrix& cotangent) {
+// The C with Re tr(G^+ d exp(Q)) = Re tr(C^+ dQ) for dQ in the algebra, and exp(Q)
+SITE_FN ColorMatrix exponential_pullback(const ColorMatrix& q, const ColorMatrix& cotangent, ColorMatrix& value) {
     const ExponentialFactors f = exponential_factors(q);
+    value = exponential(q, f);
     const real along = fma(cotangent.a[3], q.a[3], fma(cotangent.a[2], q.a[2], cotangent.a[1] * q.a[1]));
     const real factor = fma(f.slope, along, -(f.sinc * cotangent.a[0]));
     ColorMatrix r = zero_matrix();
@@ -56,8 +57,25 @@ static constexpr int EXPONENTIAL_TERMS = 40;
 static constexpr int EXPONENTIAL_TERMS = 26;
 #endif
 
+// 1 / n!
+struct Factorials {
+    scalar inverse[EXPONENTIAL_TERMS + 2];
+};
+constexpr Factorials factorials() {
+    Factorials f{};
+    double inverse = 1;
+    for (int n = 0; n <= EXPONENTIAL_TERMS + 1; ++n) {
+        inverse = n ? inverse / n : 1;
+        f.inverse[n] = scalar(inverse);
+    }
+    return f;
+}
+static constexpr Factorials FACTORIALS = factorials();
+// The real or imaginary part of i^power / n!, whichever is not zero
+SITE_FN scalar over_factorial(int power, int n) { return power & 2 ? -FACTORIALS.inverse[n] : FACTORIALS.inverse[n]; }
+
 struct Polynomial {
-    real c[COLORS];  // of H^0 ... H^(N-1)
+    real c[COLORS - 1];  // of H^0 ... H^(N-2)
 };
 
 // -i a
@@ -88,7 +106,6 @@ SITE_FN ColorMatrix complex_multiply_add(real re, real im, const ColorMatrix& a,
 // H^N = sum_k c_k H^k of a hermitian H without trace (Faddeev and LeVerrier)
 SITE_FN Polynomial characteristic(const ColorMatrix& h) {
     Polynomial p;
-    p.c[COLORS - 1] = broadcast(0);
     ColorMatrix m = h;
     UNROLL for (int k = 2; k <= COLORS; ++k) {
         const real c = scalar(1.0 / k) * real_product(h, m);  // m is hermitian: tr(h m) = Re tr(h m^+)
@@ -101,8 +118,17 @@ SITE_FN Polynomial characteristic(const ColorMatrix& h) {
 // The coefficients of H^(n+1) from those of H^n
 SITE_FN void next_power(real (&q)[COLORS], const Polynomial& p) {
     const real top = q[COLORS - 1];
-    UNROLL for (int k = COLORS - 1; k >= 1; --k) q[k] = fma(p.c[k], top, q[k - 1]);
+    q[COLORS - 1] = q[COLORS - 2];
+    UNROLL for (int k = COLORS - 2; k >= 1; --k) q[k] = fma(p.c[k], top, q[k - 1]);
     q[0] = p.c[0] * top;
+}
+
+// sum_k (f[0][k] + i f[1][k]) H^k
+SITE_FN ColorMatrix polynomial(const real (&f)[2][COLORS], const ColorMatrix& h) {
+    ColorMatrix r = complex_multiply_add(f[0][COLORS - 1], f[1][COLORS - 1], h, zero_matrix());
+    r = add_to_diagonal(r, f[0][COLORS - 2], f[1][COLORS - 2]);
+    UNROLL for (int k = COLORS - 3; k >= 0; --k) r = add_to_diagonal(h * r, f[0][k], f[1][k]);
+    return r;
 }
 
 SITE_FN ColorMatrix exponential(const ColorMatrix& antihermitian) {
@@ -114,56 +140,83 @@ SITE_FN ColorMatrix exponential(const ColorMatrix& antihermitian) {
         f[0][k] = q[k];
         f[1][k] = broadcast(0);
     }
-    scalar factor = 1;
-    for (int n = 1; n <= EXPONENTIAL_TERMS; ++n) {
-        next_power(q, p);
-        factor = factor / n;
-        const scalar signed_factor = (n & 2) ? -factor : factor;
-        real(&part)[COLORS] = f[n & 1];
-        UNROLL for (int k = 0; k < COLORS; ++k) part[k] = fma(broadcast(signed_factor), q[k], part[k]);
+    for (int first = 1; first <= EXPONENTIAL_TERMS; first += 2) {
+        UNROLL for (int n = first; n <= first + 1; ++n) {
+            next_power(q, p);
+            const real factor = broadcast(over_factorial(n, n));
+            real(&part)[COLORS] = f[n == first];
+            UNROLL for (int k = 0; k < COLORS; ++k) part[k] = fma(factor, q[k], part[k]);
+        }
     }
-    ColorMatrix r = complex_multiply_add(f[0][COLORS - 1], f[1][COLORS - 1], h, zero_matrix());
-    r = add_to_diagonal(r, f[0][COLORS - 2], f[1][COLORS - 2]);
-    UNROLL for (int k = COLORS - 3; k >= 0; --k) r = add_to_diagonal(h * r, f[0][k], f[1][k]);
-    return r;
+    return polynomial(f, h);
 }
 
-// The C with Re tr(G^+ d exp(Q)) = Re tr(C^+ dQ) for dQ in the algebra:
 // d exp(Q) = sum_ij w_ij H^i dQ H^j, w_ij = sum_n i^(n-1) / n! s^(n)_ij, s^(n) the coefficients of sum_(a+b=n-1) H^a x H^b,
-// s^(n+1) = H s^(n) + 1 x H^n, so C = sum_i H^i G sum_j conj(w_ij) H^j.
-SITE_FN ColorMatrix exponential_pullback(const ColorMatrix& antihermitian, const ColorMatrix& cotangent) {
+// s^(n+1) = H s^(n) + 1 x H^n, symmetric.
+struct ExponentialSlope {
+    real w[2][COLORS][COLORS];  // real and imaginary parts, i <= j
+};
+SITE_FN ExponentialSlope exponential_slope(const Polynomial& p) {
+    real q[COLORS], s[COLORS][COLORS];
+    ExponentialSlope slope;
+    UNROLL for (int j = 0; j < COLORS; ++j) {
+        q[j] = broadcast(j == 0 ? 1 : 0);
+        UNROLL for (int i = 0; i <= j; ++i) {
+            s[i][j] = broadcast(j == 0 ? 1 : 0);
+            slope.w[0][i][j] = s[i][j];
+            slope.w[1][i][j] = broadcast(0);
+        }
+    }
+    for (int first = 2; first <= EXPONENTIAL_TERMS; first += 2) {
+        UNROLL for (int n = first; n <= first + 1; ++n) {
+            next_power(q, p);
+            real top[COLORS];
+            UNROLL for (int j = 0; j < COLORS; ++j) top[j] = s[j][COLORS - 1];
+            UNROLL for (int j = COLORS - 1; j >= 0; --j) {
+                if (j == COLORS - 1) s[j][j] = s[j - 1][j];
+                UNROLL for (int i = j < COLORS - 1 ? j : j - 1; i >= 1; --i) s[i][j] = fma(p.c[i], top[j], s[i - 1][j]);
+                s[0][j] = fma(p.c[0], top[j], q[j]);
+            }
+            const real factor = broadcast(over_factorial(n - 1, n));
+            real(&part)[COLORS][COLORS] = slope.w[n == first];
+            UNROLL for (int i = 0; i < COLORS; ++i)
+                UNROLL for (int j = i; j < COLORS; ++j) part[i][j] = fma(factor, s[i][j], part[i][j]);
+        }
+    }
+    return slope;
+}
+
+// exp(Q) = sum_ij w_ij H^(i+j), the derivative along the unit matrix
+SITE_FN ColorMatrix exponential(const ExponentialSlope& slope, const Polynomial& p, const ColorMatrix& h) {
+    real e[2][2 * COLORS - 1], f[2][COLORS];
+    UNROLL for (int part = 0; part < 2; ++part) {
+        UNROLL for (int n = 0; n < 2 * COLORS - 1; ++n) e[part][n] = broadcast(0);
+        UNROLL for (int i = 0; i < COLORS; ++i)
+            UNROLL for (int j = i; j < COLORS; ++j) e[part][i + j] = fma(scalar(i == j ? 1 : 2), slope.w[part][i][j], e[part][i + j]);
+        UNROLL for (int n = 2 * COLORS - 2; n >= COLORS; --n)
+            UNROLL for (int k = 0; k < COLORS - 1; ++k)
+                e[part][n - COLORS + k] = fma(p.c[k], e[part][n], e[part][n - COLORS + k]);
+        UNROLL for (int k = 0; k < COLORS; ++k) f[part][k] = e[part][k];
+    }
+    return polynomial(f, h);
+}
+
+// The C with Re tr(G^+ d exp(Q)) = Re tr(C^+ dQ) for dQ in the algebra, C = sum_i H^i G sum_j conj(w_ij) H^j, and exp(Q)
+SITE_FN ColorMatrix exponential_pullback(const ColorMatrix& antihermitian, const ColorMatrix& cotangent, ColorMatrix& value) {
     const ColorMatrix h = over_i(antihermitian);
     const Polynomial p = characteristic(h);
-    real q[COLORS], s[COLORS][COLORS], w[2][COLORS][COLORS];
-    UNROLL for (int i = 0; i < COLORS; ++i) {
-        q[i] = broadcast(i == 0 ? 1 : 0);
-        UNROLL for (int j = 0; j < COLORS; ++j) {
-            s[i][j] = broadcast(i == 0 && j == 0 ? 1 : 0);
-            w[0][i][j] = s[i][j];
-            w[1][i][j] = broadcast(0);
-        }
-    }
-    scalar factor = 1;
-    for (int n = 2; n <= EXPONENTIAL_TERMS; ++n) {
-        next_power(q, p);
-        UNROLL for (int j = 0; j < COLORS; ++j) {
-            const real top = s[COLORS - 1][j];
-            UNROLL for (int i = COLORS - 1; i >= 1; --i) s[i][j] = fma(p.c[i], top, s[i - 1][j]);
-            s[0][j] = fma(p.c[0], top, q[j]);
-        }
-        factor = factor / n;
-        const scalar signed_factor = ((n - 1) & 2) ? -factor : factor;
-        real(&part)[COLORS][COLORS] = w[(n - 1) & 1];
-        UNROLL for (int i = 0; i < COLORS; ++i)
-            UNROLL for (int j = 0; j < COLORS; ++j) part[i][j] = fma(broadcast(signed_factor), s[i][j], part[i][j]);
-    }
+    const ExponentialSlope slope = exponential_slope(p);
+    value = exponential(slope, p, h);
     ColorMatrix power[COLORS];
     power[1] = h;
     UNROLL for (int k = 2; k < COLORS; ++k) power[k] = h * power[k - 1];
     ColorMatrix r = zero_matrix();
     UNROLL for (int i = COLORS - 1; i >= 0; --i) {
-        ColorMatrix right = add_to_diagonal(zero_matrix(), w[0][i][0], -w[1][i][0]);
-        UNROLL for (int j = 1; j < COLORS; ++j) right = complex_multiply_add(w[0][i][j], -w[1][i][j], power[j], right);
+        ColorMatrix right = add_to_diagonal(zero_matrix(), slope.w[0][0][i], -slope.w[1][0][i]);
+        UNROLL for (int j = 1; j < COLORS; ++j) {
+            const int low = i < j ? i : j, high = i < j ? j : i;
+            right = complex_multiply_add(slope.w[0][low][high], -slope.w[1][low][high], power[j], right);
+        }
         const ColorMatrix term = cotangent * right;
         r = i == COLORS - 1 ? term : h * r + term;
     }

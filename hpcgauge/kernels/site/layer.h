@@ -1,4 +1,4 @@
-// The local steps of a network layer: V_mu = exp(rho TA(X_mu Y_mu^+)) U_mu, and attention numbers.
+// The local steps of a network layer: V_mu = exp(rho TA(X_mu Y_mu^+)) U_mu, alone or for three rho at once.
 #pragma once
 #include "links.h"
 
@@ -12,22 +12,57 @@ SITE_FN void exponential_layer(const Lattice&, Site x, Matrices<N_DIMENSIONS> V,
     }
 }
 
+// From the cotangent dV of V = E U, E = exp(rho q): rho dq, the cotangent of q, with d/d rho added to `total` and
+// dU = E^+ dV to `dU`.
+SITE_FN ColorMatrix pull_back_exponential(real rho, const ColorMatrix& q, const ColorMatrix& U, const ColorMatrix& dV,
+                                          ColorMatrix& dU, real& total) {
+    ColorMatrix E;
+    const ColorMatrix dq = traceless_antihermitian(exponential_pullback(rho * q, dV * adjoint(U), E));
+    dU = dU + adjoint(E) * dV;
+    total = total + real_product(dq, q);
+    return rho * dq;
+}
+
 // From the cotangent dV: dX (written), dY and dU (added to; they may be one field), and the total d/d rho.
-// With E = exp(rho Q), Q = TA(X Y^+): dU += E^+ dV, dQ = pullback of exp with dV U^+, dX = rho dQ Y, dY += rho dQ^+ X.
+// With q = TA(X Y^+) and its cotangent dq: dX = dq Y, dY += dq^+ X.
 SITE_FN void exponential_layer_pullback(const Lattice&, Site x, Matrices<N_DIMENSIONS> dX, Matrices<N_DIMENSIONS> dY,
                                         Matrices<N_DIMENSIONS> dU, Matrices<N_DIMENSIONS> dV, Matrices<N_DIMENSIONS> X,
                                         Matrices<N_DIMENSIONS> Y, Matrices<N_DIMENSIONS> U, const double* rho,
                                         real (&totals)[1]) {
     EACH_DIRECTION {
-        const ColorMatrix from = get(X, x, mu), closing = get(Y, x, mu), cotangent = get(dV, x, mu);
-        const ColorMatrix q = traceless_antihermitian(from * adjoint(closing)), scaled = number(rho) * q;
-        set(dU, x, mu, get(dU, x, mu) + adjoint(exponential(scaled)) * cotangent);
-        const ColorMatrix dq = traceless_antihermitian(
-            exponential_pullback(scaled, cotangent * adjoint(get(U, x, mu))));
-        totals[0] = totals[0] + real_product(dq, q);
-        const ColorMatrix dz = number(rho) * dq;
-        set(dX, x, mu, dz * closing);
-        set(dY, x, mu, get(dY, x, mu) + adjoint(dz) * from);
+        const ColorMatrix from = get(X, x, mu), closing = get(Y, x, mu);
+        const ColorMatrix q = traceless_antihermitian(from * adjoint(closing));
+        ColorMatrix sum = get(dU, x, mu);
+        const ColorMatrix dq = pull_back_exponential(number(rho), q, get(U, x, mu), get(dV, x, mu), sum, totals[0]);
+        set(dU, x, mu, sum);
+        set(dX, x, mu, dq * closing);
+        set(dY, x, mu, get(dY, x, mu) + adjoint(dq) * from);
+    }
+}
+
+// V_i = exp(rho_i TA(X U^+)) U
+SITE_FN void three_layers(const Lattice&, Site x, Matrices<N_DIMENSIONS> V0, Matrices<N_DIMENSIONS> V1,
+                          Matrices<N_DIMENSIONS> V2, Matrices<N_DIMENSIONS> X, Matrices<N_DIMENSIONS> U, const double* rho) {
+    const Matrices<N_DIMENSIONS> V[3] = {V0, V1, V2};
+    EACH_DIRECTION {
+        const ColorMatrix link = get(U, x, mu), q = traceless_antihermitian(get(X, x, mu) * adjoint(link));
+        for (int i = 0; i < 3; ++i) set(V[i], x, mu, exponential(number(rho, i) * q) * link);
+    }
+}
+
+// dX (written), dU (added to), and the totals d/d rho_i
+SITE_FN void three_layers_pullback(const Lattice&, Site x, Matrices<N_DIMENSIONS> dX, Matrices<N_DIMENSIONS> dU,
+                                   Matrices<N_DIMENSIONS> dV0, Matrices<N_DIMENSIONS> dV1, Matrices<N_DIMENSIONS> dV2,
+                                   Matrices<N_DIMENSIONS> X, Matrices<N_DIMENSIONS> U, const double* rho, real (&totals)[3]) {
+    const Matrices<N_DIMENSIONS> dV[3] = {dV0, dV1, dV2};
+    EACH_DIRECTION {
+        const ColorMatrix link = get(U, x, mu), from = get(X, x, mu);
+        const ColorMatrix q = traceless_antihermitian(from * adjoint(link));
+        ColorMatrix sum = get(dU, x, mu), dq = zero_matrix();
+        for (int i = 0; i < 3; ++i)
+            dq = dq + pull_back_exponential(number(rho, i), q, link, get(dV[i], x, mu), sum, totals[i]);
+        set(dU, x, mu, sum + adjoint(dq) * from);
+        set(dX, x, mu, dq * link);
     }
 }
 

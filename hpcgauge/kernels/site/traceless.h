@@ -90,81 +90,88 @@ SITE_FN ColorMatrix matrix(const Traceless& q) {
     return r;
 }
 
-// X - X^+ of a sum X of products, twice its antihermitian part: [row][column >= row], on the diagonal Im X
+// X - X^+ of a sum X of products: [row][column >= row], each as what is added less what is subtracted, on the diagonal the
+// imaginary part of X alone
 struct Antihermitian {
-    real re[COLORS][COLORS], im[COLORS][COLORS];
+    real plus_re[COLORS][COLORS], minus_re[COLORS][COLORS], plus_im[COLORS][COLORS], minus_im[COLORS][COLORS];
 };
-// X += a b^+ of columns (a_row), (b_row): entry by entry
-SITE_FN void add_outer(Antihermitian& x, const real (&ar)[COLORS], const real (&ai)[COLORS], const real (&br)[COLORS],
-                       const real (&bi)[COLORS]) {
+SITE_FN Antihermitian zero_antihermitian() {
+    Antihermitian x;
+    EACH_ROW UNROLL for (int column = row; column < COLORS; ++column) {
+        x.plus_re[row][column] = x.minus_re[row][column] = broadcast(0);
+        x.plus_im[row][column] = x.minus_im[row][column] = broadcast(0);
+    }
+    return x;
+}
+
+struct Column {
+    real re[COLORS], im[COLORS];
+};
+SITE_FN Column column_of(const ColorMatrix& m, int k) {
+    Column c;
     EACH_ROW {
-        x.im[row][row] = fma(-ar[row], bi[row], fma(ai[row], br[row], x.im[row][row]));
-        UNROLL for (int column = row + 1; column < COLORS; ++column) {
-            // a_row b_column^* - (a_column b_row^*)^*
-            real& re = x.re[row][column];
-            real& im = x.im[row][column];
-            re = fma(ai[row], bi[column], fma(ar[row], br[column], re));
-            im = fma(-ar[row], bi[column], fma(ai[row], br[column], im));
-            re = fma(-ai[column], bi[row], fma(-ar[column], br[row], re));
-            im = fma(-ar[column], bi[row], fma(ai[column], br[row], im));
-        }
+        c.re[row] = m.a[RE(row, k)];
+        c.im[row] = m.a[IM(row, k)];
+    }
+    return c;
+}
+// Column k of the transposed
+SITE_FN Column row_of(const ColorMatrix& m, int k) {
+    Column c;
+    EACH_ROW {
+        c.re[row] = m.a[RE(k, row)];
+        c.im[row] = m.a[IM(k, row)];
+    }
+    return c;
+}
+// X += a b^+
+SITE_FN void add_outer(Antihermitian& x, const Column& a, const Column& b) {
+    EACH_ROW UNROLL for (int column = row; column < COLORS; ++column) {
+        real &plus = x.plus_im[row][column], &minus = x.minus_im[row][column];
+        plus = fma(a.im[row], b.re[column], plus);
+        minus = fma(a.re[row], b.im[column], minus);
+        if (column == row) continue;
+        plus = fma(a.im[column], b.re[row], plus);
+        minus = fma(a.re[column], b.im[row], minus);
+        x.plus_re[row][column] = fma(a.im[row], b.im[column], fma(a.re[row], b.re[column], x.plus_re[row][column]));
+        x.minus_re[row][column] = fma(a.im[column], b.im[row], fma(a.re[column], b.re[row], x.minus_re[row][column]));
     }
 }
-SITE_FN Traceless traceless(const Antihermitian& x) {
+// TA(X); `sign` -1: of the conjugate of X
+SITE_FN Traceless traceless(const Antihermitian& x, int sign) {
     const scalar half = scalar(0.5);
+    real im[COLORS][COLORS];
+    EACH_ROW UNROLL for (int column = row; column < COLORS; ++column) {
+        const real difference = sign > 0 ? x.plus_im[row][column] - x.minus_im[row][column]
+                                         : x.minus_im[row][column] - x.plus_im[row][column];
+        im[row][column] = column == row ? difference : half * difference;
+    }
     Traceless r;
     int k = 0;
     EACH_ROW {
-        if (row < COLORS - 1) r.a[k++] = x.im[row][row] - x.im[COLORS - 1][COLORS - 1];
+        if (row < COLORS - 1) r.a[k++] = im[row][row] - im[COLORS - 1][COLORS - 1];
         UNROLL for (int column = row + 1; column < COLORS; ++column) {
-            r.a[k++] = half * x.re[row][column];
-            r.a[k++] = half * x.im[row][column];
+            r.a[k++] = half * (x.plus_re[row][column] - x.minus_re[row][column]);
+            r.a[k++] = im[row][column];
         }
     }
     return r;
-}
-SITE_FN Antihermitian zero_antihermitian() {
-    Antihermitian x;
-    EACH_ROW EACH_COLUMN x.re[row][column] = x.im[row][column] = broadcast(0);
-    return x;
-}
-// Column k of m, and row k of m^* as the column of m^+
-SITE_FN void column_of(const ColorMatrix& m, int k, real (&re)[COLORS], real (&im)[COLORS]) {
-    EACH_ROW {
-        re[row] = m.a[RE(row, k)];
-        im[row] = m.a[IM(row, k)];
-    }
-}
-SITE_FN void adjoint_column_of(const ColorMatrix& m, int k, real (&re)[COLORS], real (&im)[COLORS]) {
-    EACH_ROW {
-        re[row] = m.a[RE(k, row)];
-        im[row] = -m.a[IM(k, row)];
-    }
 }
 
 // left = TA(sum_k a_k b_k^+), first = its k = 0, right = TA(sum_k b_k^+ a_k)
 template <int COUNT>
 SITE_CALL void closed_products(const ColorMatrix (&a)[COUNT], const ColorMatrix* b, Traceless& first, Traceless& left,
                                Traceless& right) {
-    real ar[COLORS], ai[COLORS], br[COLORS], bi[COLORS];
     Antihermitian x = zero_antihermitian();
     for (int k = 0; k < COUNT; ++k) {
-        UNROLL for (int i = 0; i < COLORS; ++i) {
-            column_of(a[k], i, ar, ai);
-            column_of(b[k], i, br, bi);
-            add_outer(x, ar, ai, br, bi);
-        }
-        if (k == 0) first = traceless(x);
+        UNROLL for (int i = 0; i < COLORS; ++i) add_outer(x, column_of(a[k], i), column_of(b[k], i));
+        if (k == 0) first = traceless(x, 1);
     }
-    left = traceless(x);
-    x = zero_antihermitian();
+    left = traceless(x, 1);
+    x = zero_antihermitian();  // of the conjugate, so that the rows need no change of sign
     for (int k = 0; k < COUNT; ++k)
-        UNROLL for (int i = 0; i < COLORS; ++i) {
-            adjoint_column_of(b[k], i, br, bi);
-            adjoint_column_of(a[k], i, ar, ai);
-            add_outer(x, br, bi, ar, ai);
-        }
-    right = traceless(x);
+        UNROLL for (int i = 0; i < COLORS; ++i) add_outer(x, row_of(b[k], i), row_of(a[k], i));
+    right = traceless(x, -1);
 }
 
 #endif

@@ -40,9 +40,7 @@ def run_case(case: Case, fields: dict[str, Field], parity: str = "both") -> tupl
     return {name: fields[name].to_numpy() for name in written}, sums
 
 
-def disagreement(
-    case: Case, before: Result, outputs: Result, sums: tuple[float, ...], parity: str = "both"
-) -> str:
+def disagreement(case: Case, before: Result, outputs: Result, sums: tuple[float, ...], parity: str = "both") -> str:
     """Empty if outputs and sums agree with the formula within rounding; else what does not."""
     expected, limit, wrong = case.expected(before), TOLERANCE[case.precision], []
     sites = on_parity(case.extent, parity)
