@@ -11,12 +11,18 @@ import pytest
 from hpcgauge.comm import exchange as exchanging
 from hpcgauge.comm.exchange import Exchange
 from hpcgauge.comm.world import World
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.gauge.links import Links
+from hpcgauge.gauge.plaquette import plaquette, staple_sum
 from tests.support.ranks import agree, run_job
 
 JOB = """
 import sys
 import numpy
 from hpcgauge.comm.world import World
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.gauge.links import Links
+from hpcgauge.gauge.plaquette import plaquette, staple_sum
 world = World()
 with world.guard():
     other, out, into = 1 - world.rank, numpy.full(100000, world.rank), numpy.zeros(100000)
@@ -80,6 +86,25 @@ def test_what_an_exchange_holds_is_given_back(world: World) -> None:
     del messages
     gc.collect()
     agree(world, not any(requests), "requests of an exchange that is gone")
+
+
+@pytest.mark.ranks
+def test_a_field_keeps_its_exchanges_and_takes_them_with_it(world: World) -> None:
+    """One for each offset set, none when its memory has moved; a field that is gone has given its memory back."""
+    lattice = Lattice((4, 4, 4, 8), 2, world)
+    U = Links.hot(lattice)
+    plaquette(U)
+    halos = list(U.halos.values())
+    U.touch()
+    plaquette(U)
+    agree(world, list(U.halos.values()) == halos and len(halos) == (world.size > 1))
+    staple_sum(U)
+    agree(world, not set(halos) & set(U.halos.values()), "memory moved")
+    del halos
+    before = lattice.device.bytes_in_use
+    n_bytes = U.data.nbytes
+    del U
+    agree(world, lattice.device.bytes_in_use == before - n_bytes)
 
 
 @pytest.mark.ranks

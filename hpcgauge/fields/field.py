@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy
 
@@ -55,7 +55,7 @@ def reals(count: int) -> Kind:
 class Field:
     """Numbers of one kind on every site of a lattice: data[block][component][lane], ghosts behind the own sites.
 
-    Whoever writes `data` calls `touch()`.
+    Whoever writes `data` calls `touch()`. `halos`: exchanges of its ghosts, kept for launches to come.
     """
 
     def __init__(self, lattice: Lattice, kind: Kind, precision: str | None = None, colors: int | None = None):
@@ -67,6 +67,7 @@ class Field:
             raise ValueError(f"precision = {precision!r} is not known; 'double' and 'single' are possible")
         self._ghosts: Ghosts | None = None
         self._fresh = (False, False)
+        self.halos: dict[Any, Any] = {}
         self._hold(0)
 
     def _hold(self, n_ghosts: int) -> None:
@@ -79,6 +80,7 @@ class Field:
         blocks = n_sites // lanes
         self.data = self.lattice.device.empty((blocks, self.components, lanes), NUMBER[self.precision])
         self.address = self.data.ctypes.data
+        self.halos = {}
 
     @property
     def components(self) -> int:

@@ -127,7 +127,12 @@ class Launch:
     def _exchange_of(self, stale: list[Field]) -> Halo:
         arrays = [field.data for field in stale]
         if self._halo is None or not _are_same(self._halo.arrays, arrays):
-            self._halo = Halo(self.lattice.world, self.ghosts, arrays, packing, self._needed)
+            # A field keeps its own exchanges; one of several fields would hold their memory.
+            kept = stale[0].halos if len(stale) == 1 else {}
+            key = self.ghosts.offsets, self._needed
+            if key not in kept:
+                kept[key] = Halo(self.lattice.world, self.ghosts, arrays, packing, self._needed)
+            self._halo = kept[key]
         return self._halo
 
 
