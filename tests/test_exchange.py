@@ -9,13 +9,20 @@ import numpy
 import pytest
 
 from hpcgauge.comm import exchange as exchanging
+from hpcgauge.comm import halo as packing_halo
 from hpcgauge.comm.exchange import Exchange
+from hpcgauge.comm.halo import _runs
 from hpcgauge.comm.world import World
+from hpcgauge.fermion.staggered import Staggered, hop_kernel
+from hpcgauge.fermion.vectors import ColorVector
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
 from hpcgauge.gauge.plaquette import plaquette, staple_sum
+from hpcgauge.kernels.draws import Draw, Stream, random_vectors
+from hpcgauge.kernels.loop import run
 from tests.support.ranks import agree, run_job
 
+NOISE = Draw(Stream.NOISE, seed=11)
 JOB = """
 import sys
 import numpy
@@ -105,6 +112,32 @@ def test_a_field_keeps_its_exchanges_and_takes_them_with_it(world: World) -> Non
     n_bytes = U.data.nbytes
     del U
     agree(world, lattice.device.bytes_in_use == before - n_bytes)
+
+
+def test_runs_of_whole_blocks() -> None:
+    sites = numpy.array([8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3])
+    assert _runs(sites, 4) == [slice(2, 4), slice(0, 1)]
+    assert _runs(sites, 2) == [slice(4, 8), slice(0, 2)]
+    assert _runs(sites[::-1].copy(), 4) == [] == _runs(sites - 1, 4) and _runs(sites[:0], 4) == []
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize(
+    ("extent", "parity"), [((4, 4, 4, 8), "even"), ((4, 4, 8, 16), "both"), ((8, 16, 8, 8), "odd")]
+)
+def test_ghosts_are_the_same_packed_or_sent_from_where_they_lie(
+    world: World, monkeypatch: pytest.MonkeyPatch, extent: tuple[int, ...], parity: str
+) -> None:
+    found = []
+    for least in (0, 1 << 60):
+        monkeypatch.setattr(packing_halo, "LEAST_DIRECT", least)
+        lattice = Lattice(extent, 3, world)
+        D, psi, out = Staggered(Links.hot(lattice), 0.1), random_vectors(lattice, NOISE), ColorVector.zeros(lattice)
+        for _ in range(2):
+            run(hop_kernel(False), parity, out=out, W=D.links, psi=psi, b=1.0)
+            psi.copy_from(out)
+        found.append((out.to_numpy().tobytes(), plaquette(Links.hot(lattice))))
+    agree(world, found[0] == found[1])
 
 
 @pytest.mark.ranks

@@ -1,4 +1,4 @@
-"""The exchange of ghosts: own sites are packed, travel, and land behind the neighbour's own sites."""
+"""The exchange of ghosts: own sites travel, packed or from where they lie, to behind the neighbour's own sites."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from hpcgauge.lattice.ghosts import Ghosts
 # What packs sites: handed triples (empty array of whole blocks, data, numbers of its sites), it gives a function that
 # fills the empty arrays with those sites.
 Packing = Callable[[Sequence[tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]]], Callable[[], Any]]
+
+# Messages from so many bytes on are sent from where the sites lie, if they lie in few runs of whole blocks.
+LEAST_DIRECT, MOST_RUNS = 16384, 4
 
 
 @final
@@ -29,21 +32,38 @@ class Halo:
             lanes = data.shape[2]
             for message in ghosts.messages:
                 part = message.part(parity)
-                if part.start == part.stop:
-                    continue
-                first, last = (message.start + part.start) // lanes, (message.start + part.stop) // lanes
-                packed = numpy.empty((last - first, *data.shape[1:]), data.dtype)
-                packets.append((packed, data, message.sites[part]))
-                sends.append((message.target, packed))
-                receives.append((message.source, data[first:last]))
-        self._pack = packing(packets)
+                sites, place = message.sites[part], (message.start + part.start) // lanes
+                ghost = data[place : place + len(sites) // lanes]
+                runs = _runs(sites, lanes)
+                if 0 < len(runs) <= MOST_RUNS and ghost.nbytes >= LEAST_DIRECT:
+                    sends += [(message.target, data[run]) for run in runs]
+                    ends = numpy.cumsum([run.stop - run.start for run in runs])[:-1]
+                    receives += [(message.source, piece) for piece in numpy.split(ghost, ends)]
+                elif len(sites):
+                    packed = numpy.empty(ghost.shape, data.dtype)
+                    packets.append((packed, data, sites))
+                    sends.append((message.target, packed))
+                    receives.append((message.source, ghost))
+        self._pack = packing(packets) if packets else None
         self.exchange = world.exchange(sends, receives)
 
     def start(self) -> None:
         """Sends the sites as they are now; own sites may be read until `wait`, not written. Collective."""
-        self._pack()
+        if self._pack:
+            self._pack()
         self.exchange.start()
 
     def wait(self) -> None:
         """Returns when the ghosts are filled."""
         self.exchange.wait()
+
+
+def _runs(sites: numpy.ndarray, lanes: int) -> list[slice]:
+    """The blocks that hold the sites in order, in runs; none where the sites are not whole blocks. Ranks have equal
+    local lattices, so that a run here is a run everywhere."""
+    blocks = sites.reshape(-1, lanes)
+    if (blocks != blocks[:, :1] + numpy.arange(lanes)).any() or (blocks[:, 0] % lanes).any():
+        return []
+    numbers = blocks[:, 0] // lanes
+    pieces = numpy.split(numbers, numpy.flatnonzero(numpy.diff(numbers) != 1) + 1)
+    return [slice(int(piece[0]), int(piece[-1]) + 1) for piece in pieces if len(piece)]
