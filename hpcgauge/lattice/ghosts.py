@@ -124,7 +124,7 @@ def block_tables(geometry: Geometry, ghosts: Ghosts, lanes: int) -> BlockTables:
     """The tables of `ghosts` for blocks of `lanes` sites."""
     site = ghosts.neighbours.reshape(-1, lanes, ghosts.neighbours.shape[1]).transpose(0, 2, 1)
     true_lane = (geometry.coordinates[:, -1] >= 0).reshape(-1, 1, lanes)
-    reaches_out = ((site >= ghosts.n_sites) & true_lane).any(axis=(1, 2))
+    reaches_out = numpy.asarray(numpy.any((site >= ghosts.n_sites) & true_lane, axis=(1, 2)))
     blocks = numpy.arange(len(site), dtype=numpy.int32)
     half = len(site) // 2
     # Even and odd in turns: neighbours, which have the other parity, are read soon after each other.
