@@ -26,7 +26,7 @@ from hpcgauge.kernels.build import Target, build
 from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.runtime import runtime
 from hpcgauge.network.cask import VARIANTS
-from hpcgauge.network.paths import loop_numbers, path_kernels, path_numbers, slopes
+from hpcgauge.network.paths import path_kernels, path_numbers, slopes
 
 # Where kernels are names of a module.
 MODULES = (
@@ -122,11 +122,7 @@ def all_entries(dimensions: int, reach: int, n_rhs: int) -> dict[str, Entry]:
     """Every kernel with the kinds it runs on; where there are several, the name ends in " on " and the kind's name."""
     on_paths = path_numbers(dimensions, reach)
     usual = {"matrix": MATRICES, "vector": vectors(n_rhs), "real": on_paths, "any": MATRICES}
-    special = {
-        "loops": loop_numbers(dimensions, reach),
-        "slopes": slopes(dimensions, 2),
-        "loop_slopes": slopes(dimensions, 1),
-    }
+    special = {"slopes": slopes(dimensions)}
     found: dict[str, Entry] = {}
     for name, kernel in all_kernels(dimensions, reach, n_rhs).items():
         single = dict.fromkeys(SINGLE_MATRICES.get(kernel.name, ()), ROTATION)

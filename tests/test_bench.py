@@ -218,7 +218,7 @@ def test_stores_past_the_caches_count_once() -> None:
     assert counts[0].bytes - counts[1].bytes == 48 / 2 and counts[0].touched == counts[1].touched
 
 
-@pytest.mark.parametrize("name", ["plaquette_sum", "extend_line", "staggered_hop", "kinetic", "kick", "attention"])
+@pytest.mark.parametrize("name", ["plaquette_sum", "extend_line", "staggered_hop", "kinetic", "kick", "path_pullback"])
 def test_bytes_are_within_the_lists(name: str) -> None:
     """No kernel touches more than its access list says, and nearly all touch all of it."""
     case = Case(name, 2, "double", SMALL, n_rhs=1)

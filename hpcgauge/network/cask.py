@@ -105,15 +105,20 @@ class Cask:
     def _layer_pullback(self, tape: CaskTape, row: numpy.ndarray, dV: Field) -> tuple[Field, numpy.ndarray]:
         rho, rho_q, rho_k, rho_v = (float(number) for number in row)
         U, gradient = tape.U, numpy.zeros(4)
-        dU, d_attended, d_value, d_key = (zeros_like(dV) for _ in range(4))
+        dU, d_attended, d_value = (zeros_like(dV) for _ in range(3))
+        slopes = self._paths.slopes(U)
         inputs = (tape.attended_staples, self._closing(U, tape.attended), U, rho)
         dX, gradient[0] = exponential_layer_pullback(inputs, dV, self._closing(dU, d_attended), dU)
         staple_pullback(dX, tape.attended, d_attended)
         inputs = (tape.mixed, self._closing(U, tape.value), U, 1.0)
         d_mixed, _ = exponential_layer_pullback(inputs, d_attended, self._closing(dU, d_value), dU)
-        shifted = self._paths.sum_pullback(tape.a, d_mixed, tape.value, d_value)
-        d_query = self._paths.trace_pullback(shifted, tape.query, tape.key, d_key)
-        self._paths.loop_pullback(shifted, U, dU)
+        del dX, d_attended  # memory for what follows
+        shifted = self._paths.sum_pullback(tape.a, d_mixed, tape.value, d_value, slopes)
+        del d_mixed
+        d_key = zeros_like(dV)
+        d_query = self._paths.trace_pullback(shifted, tape.query, tape.key, d_key, slopes)
+        self._paths.loop_pullback(shifted, U, dU, slopes)
+        del shifted, slopes
         three = tape.staples, U, (rho_q, rho_k, rho_v)
         dX, gradient[1:] = three_layers_pullback(three, (d_query, d_key, d_value), dU)
         staple_pullback(dX, U, dU)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -23,14 +22,9 @@ def path_numbers(dimensions: int, reach: int) -> Kind:
     return reals(n_planes(dimensions) * 2 * reach)
 
 
-def loop_numbers(dimensions: int, reach: int) -> Kind:
-    """A number on each loop of a path along +nu with the link beside it."""
-    return reals(n_planes(dimensions) * reach)
-
-
-def slopes(dimensions: int, signs: int) -> Kind:
-    """Cotangents of the steps of paths along +nu (signs = 1) or both (signs = 2); `slopes.h` has their order."""
-    return Kind("slopes", "traceless", 2 * dimensions + signs * n_planes(dimensions))
+def slopes(dimensions: int) -> Kind:
+    """Cotangents of the steps of paths, in the order of `slopes.h`."""
+    return Kind("slopes", "traceless", 2 * (dimensions + n_planes(dimensions)))
 
 
 @dataclass(frozen=True)
@@ -55,23 +49,21 @@ def path_kernels(reach: int, variant: str) -> PathKernels:
     W, key = (reads(name, "matrix", rectangle(range(2), steps)) for name in ("W", "key"))
     M, a = reads("M", "matrix", column), reads("a", "real", column)
     shifted = reads("shifted", "real", rectangle(range(1), range(-reach - 1, reach + 1)))
-    slopes, loop_slopes = (writes(name, "traceless") for name in ("slopes", "loop_slopes"))
+    slopes = writes("slopes", "traceless")
+    loop_pullback = updates("slopes", "traceless"), updates("dW", "matrix"), shifted, W
     attention = writes("a", "real"), reads("query", "matrix"), key, reads("loops", "real", column)
     size = (("REACH", reach),)
     choice = (*size, ("PAPER", int(variant == "paper")))
-    adding = {
-        name: (updates("dW", "matrix"), reads(name, "traceless", ends), reads("W", "matrix"))
-        for name in ("slopes", "loop_slopes")
-    }
+    adding = updates("dW", "matrix"), reads("slopes", "traceless", ends), reads("W", "matrix")
     return PathKernels(
-        Kernel("paths.h", (writes("loops", "real"), W), "loop_traces", size),
+        Kernel("paths.h", (updates("loops", "real"), W), "loop_traces", size),
         Kernel("paths.h", (writes("sum", "matrix"), reads("weights", "real"), W), "path_sum", size),
         Kernel("attention.h", attention, "attention", choice),
         Kernel("pullback.h", (slopes, writes("shifted", "real"), a, M, W), "path_pullback", size),
         Kernel("attention_pullback.h", (slopes, writes("dM", "matrix"), shifted, M, W), "trace_pullback", choice),
-        Kernel("attention_pullback.h", (loop_slopes, updates("dW", "matrix"), shifted, W), "loop_pullback", choice),
-        Kernel("slopes.h", adding["slopes"], "add_slopes", size),
-        Kernel("slopes.h", adding["loop_slopes"], "add_loop_slopes", size),
+        Kernel("attention_pullback.h", loop_pullback, "loop_pullback", choice),
+        Kernel("slopes.h", adding, "add_slopes", size),
+        Kernel("slopes.h", adding, "add_loop_slopes", size),
     )
 
 
@@ -84,7 +76,7 @@ class Paths:
 
     def attention(self, query: Field, key: Field, U: Field) -> Field:
         """The attention numbers a. Collective."""
-        loops, a = self._field(U, loop_numbers), self._field(U, path_numbers)
+        loops, a = self._path_numbers(U), self._path_numbers(U)
         run(self.kernels.loop_traces, loops=loops, W=U)
         run(self.kernels.attention, a=a, query=query, key=key, loops=loops)
         return a
@@ -95,29 +87,29 @@ class Paths:
         run(self.kernels.sum, sum=sum_, weights=a, W=W)
         return sum_
 
-    def sum_pullback(self, a: Field, M: Field, W: Field, dW: Field) -> Field:
+    def slopes(self, U: Field) -> Field:
+        """A field for the pullbacks to work with; what it holds between them is of no use."""
+        return Field(U.lattice, slopes(U.lattice.dimensions), U.precision, U.colors)
+
+    def sum_pullback(self, a: Field, M: Field, W: Field, dW: Field, slopes: Field) -> Field:
         """For `sum` with cotangent M: the cotangents of the traces behind a, each one step along its path; W's is
         added to dW. Collective."""
-        slopes, shifted = self._slopes(W, 2), self._field(W, path_numbers)
+        shifted = self._path_numbers(W)
         run(self.kernels.pullback, slopes=slopes, shifted=shifted, a=a, M=M, W=W)
         run(self.kernels.add_slopes, dW=dW, slopes=slopes, W=W)
         return shifted
 
-    def trace_pullback(self, shifted: Field, query: Field, key: Field, d_key: Field) -> Field:
+    def trace_pullback(self, shifted: Field, query: Field, key: Field, d_key: Field, slopes: Field) -> Field:
         """For the traces of query and key with such cotangents: query's; key's is added to d_key. Collective."""
-        slopes, d_query = self._slopes(key, 2), Field(key.lattice, MATRICES, key.precision, key.colors)
+        d_query = Field(key.lattice, MATRICES, key.precision, key.colors)
         run(self.kernels.trace_pullback, slopes=slopes, dM=d_query, shifted=shifted, M=query, W=key)
         run(self.kernels.add_slopes, dW=d_key, slopes=slopes, W=key)
         return d_query
 
-    def loop_pullback(self, shifted: Field, U: Field, dU: Field) -> None:
+    def loop_pullback(self, shifted: Field, U: Field, dU: Field, slopes: Field) -> None:
         """For the traces of U, which are subtracted: adds its cotangent to dU. Collective."""
-        slopes = self._slopes(U, 1)
-        run(self.kernels.loop_pullback, loop_slopes=slopes, dW=dU, shifted=shifted, W=U)
-        run(self.kernels.add_loop_slopes, dW=dU, loop_slopes=slopes, W=U)
+        run(self.kernels.loop_pullback, slopes=slopes, dW=dU, shifted=shifted, W=U)
+        run(self.kernels.add_loop_slopes, dW=dU, slopes=slopes, W=U)
 
-    def _field(self, U: Field, kind: Callable[[int, int], Kind]) -> Field:
-        return Field(U.lattice, kind(U.lattice.dimensions, self.reach), U.precision, U.colors)
-
-    def _slopes(self, U: Field, signs: int) -> Field:
-        return Field(U.lattice, slopes(U.lattice.dimensions, signs), U.precision, U.colors)
+    def _path_numbers(self, U: Field) -> Field:
+        return Field(U.lattice, path_numbers(U.lattice.dimensions, self.reach), U.precision, U.colors)

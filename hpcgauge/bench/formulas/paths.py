@@ -34,9 +34,12 @@ def path_traces(M: Array, W: Array, keys: Iterable[Key]) -> Array:
     return np.array([trace(M[key[0]] @ adjoint(gauge.path(W, *key))).real for key in keys])
 
 
-def loop_traces(W: Array, reach: int, **_: Any) -> Result:
-    """Re tr W_mu P_{+nu,s}(W)^+."""
-    return {"loops": path_traces(W, W, path_keys(len(W), reach, (1,)))}
+def loop_traces(loops: Array, W: Array, reach: int, **_: Any) -> Result:
+    """Re tr W_mu P_{+nu,s}(W)^+ for sigma = +, the rest as it was."""
+    own = [sigma > 0 for _, _, sigma, _ in path_keys(len(W), reach)]
+    found = loops.copy()
+    found[own] = path_traces(W, W, path_keys(len(W), reach, (1,)))
+    return {"loops": found}
 
 
 def weighted_paths(weights: Array, W: Array, keys: Iterable[Key]) -> Array:
@@ -52,10 +55,10 @@ def path_sum(weights: Array, W: Array, reach: int, **_: Any) -> Result:
     return {"sum": weighted_paths(weights, W, path_keys(len(W), reach))}
 
 
-def slopes(weights: Array, M: Array, W: Array, keys: Iterable[Key], signs: int) -> Array:
+def slopes_of(weights: Array, M: Array, W: Array, keys: Iterable[Key]) -> Array:
     """The cotangents of the steps of paths in the order of kernels/site/slopes.h."""
     dims = len(W)
-    found = np.zeros((2 * dims + signs * dims * (dims - 1), *W.shape[1:]), dtype=complex)
+    found = np.zeros((2 * dims * dims, *W.shape[1:]), dtype=complex)
     ahead, behind, across = found[:dims], found[dims : 2 * dims], found[2 * dims :]
     for weight, (mu, nu, sigma, length) in zip(weights, keys, strict=True):
         path = weight[..., None, None] * gauge.path(W, mu, nu, sigma, length)
@@ -70,7 +73,7 @@ def slopes(weights: Array, M: Array, W: Array, keys: Iterable[Key], signs: int) 
                 ahead[nu] -= left
             if t == length:
                 ahead[mu] += left
-            place = signs * planes(dims).index((mu, nu)) + (sigma < 0)
+            place = 2 * planes(dims).index((mu, nu)) + (sigma < 0)
             across[place] += shift(TA(adjoint(rail_beside) @ right_loop @ rail_beside), nu, -sigma * t)
     return found
 
@@ -80,7 +83,7 @@ def path_pullback(a: Array, M: Array, W: Array, colors: int, reach: int, **_: An
     keys = path_keys(len(W), reach)
     da = np.pi / (4 * (colors + 0.01)) * (1 + a**2) * path_traces(M, W, keys)
     shifted = [shift(row, nu, -sigma, 0) for row, (_, nu, sigma, _) in zip(da, keys, strict=True)]
-    return {"slopes": slopes(a, M, W, keys, 2), "shifted": np.array(shifted)}
+    return {"slopes": slopes_of(a, M, W, keys), "shifted": np.array(shifted)}
 
 
 def at_starts(shifted: Array, keys: list[Key], reach: int, paper: int) -> Array:
@@ -96,15 +99,18 @@ def trace_pullback(shifted: Array, M: Array, W: Array, reach: int, paper: int, *
     """The slopes of W, and the cotangent of M."""
     keys = path_keys(len(W), reach)
     weights = at_starts(shifted, keys, reach, paper)
-    return {"slopes": slopes(weights, M, W, keys, 2), "dM": weighted_paths(weights, W, keys)}
+    return {"slopes": slopes_of(weights, M, W, keys), "dM": weighted_paths(weights, W, keys)}
 
 
-def loop_pullback(dW: Array, shifted: Array, W: Array, reach: int, paper: int, **_: Any) -> Result:
-    """The slopes of W for -sum w Re tr W P(W)^+ as loops along +nu; their bottoms are added to dW."""
+def loop_pullback(slopes: Array, dW: Array, shifted: Array, W: Array, reach: int, paper: int, **_: Any) -> Result:
+    """The slopes of W for -sum w Re tr W P(W)^+ as loops along +nu, those of sigma = - as they were; the bottoms of the
+    loops are added to dW."""
     all_keys, keys = path_keys(len(W), reach), path_keys(len(W), reach, (1,))
     both = dict(zip(all_keys, at_starts(shifted, all_keys, reach, paper), strict=True))
     weights = np.array([-both[mu, nu, 1, s] - shift(both[mu, nu, -1, s], nu, s, 0) for mu, nu, _, s in keys])
-    return {"loop_slopes": slopes(weights, W, W, keys, 1), "dW": dW + weighted_paths(weights, W, keys)}
+    found = slopes_of(weights, W, W, keys)
+    found[2 * len(W) + 1 :: 2] = slopes[2 * len(W) + 1 :: 2]
+    return {"slopes": found, "dW": dW + weighted_paths(weights, W, keys)}
 
 
 def with_slopes(dW: Array, slopes: Array, W: Array, signs: int) -> Result:
@@ -114,7 +120,7 @@ def with_slopes(dW: Array, slopes: Array, W: Array, signs: int) -> Result:
         left, right = slopes[nu].copy(), shift(slopes[dims + nu], nu, 1)
         for place, (mu, other) in enumerate(planes(dims)):
             if other == nu:
-                across = [shift(slopes[2 * dims + signs * place + k], mu, -1) for k in range(signs)]
+                across = [shift(slopes[2 * dims + 2 * place + k], mu, -1) for k in range(signs)]
                 right = right - shift(across[0], nu, 1)
                 left = left + (across[1] if signs == 2 else 0)
         total[nu] += left @ W[nu] + W[nu] @ right
@@ -126,9 +132,9 @@ def add_slopes(dW: Array, slopes: Array, W: Array, **_: Any) -> Result:
     return with_slopes(dW, slopes, W, 2)
 
 
-def add_loop_slopes(dW: Array, loop_slopes: Array, W: Array, **_: Any) -> Result:
+def add_loop_slopes(dW: Array, slopes: Array, W: Array, **_: Any) -> Result:
     """dW with the slopes of paths along +nu added."""
-    return with_slopes(dW, loop_slopes, W, 1)
+    return with_slopes(dW, slopes, W, 1)
 
 
 def staple_pullback(dW: Array, M: Array, W: Array, **_: Any) -> Result:
@@ -144,7 +150,7 @@ def attention(query: Array, key: Array, loops: Array, colors: int, reach: int, p
     """a = tan(pi / (4 (N + 0.01)) (Re tr Q P(K)^+ - Re tr U P(U)^+)), the latter from the loops along +nu; "paper":
     sigma = - takes the number of sigma = +."""
     keys = path_keys(len(key), reach)
-    plain = dict(zip(path_keys(len(key), reach, (1,)), loops, strict=True))
+    plain = dict(zip(keys, loops, strict=True))
     difference = path_traces(query, key, keys)
     for row, (mu, nu, sigma, s) in zip(difference, keys, strict=True):
         row -= plain[mu, nu, 1, s] if sigma > 0 else shift(plain[mu, nu, 1, s], nu, -s, 0)

@@ -7,23 +7,27 @@
 
 namespace site {
 
-typedef Reals<PLANES * REACH> LoopTraces;
-
 // `loops`: of U. A path along -nu closed by U_mu is the loop of a path along nu that starts at its end.
 SITE_FN void attention(const Lattice& g, Site x, Reals<PATHS> a, Matrices<N_DIMENSIONS> query, Matrices<N_DIMENSIONS> key,
-                       LoopTraces loops) {
-    EACH_DIRECTION EACH_OTHER(mu, nu) {
-        const int loop = plane_number(mu, nu) * REACH;
-        real traces[REACH];
-        for (int sigma = 1; sigma >= -1; sigma -= 2) {
-            if (!PAPER || sigma > 0) {
-                traces_of_paths(g, x, get(query, x, mu), key, mu, nu, sigma, traces);
-                for (int s = 1; s <= REACH; ++s) {
-                    const Site start = sigma > 0 ? x : shift(g, x, nu, -s);
-                    traces[s - 1] = attention_number(traces[s - 1] - get(loops, start, loop + s - 1));
-                }
+                       Reals<PATHS> loops) {
+    Steps left;
+    for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
+        const Line line = line_of(g, x, nu);
+        steps(line, key, nu, left);
+        EACH_OTHER(nu, mu) {
+            const int first = path_number(mu, nu, 1, 1);
+            const ColorMatrix q = get(query, x, mu);
+            real own[REACH], plain[REACH];
+            traces_above(g, x, line, left, q, key, mu, nu, own);
+            fetch(loops, x, first, plain);
+            for (int s = 1; s <= REACH; ++s) own[s - 1] = attention_number(own[s - 1] - plain[s - 1]);
+            put(a, x, first, own);
+            if (!PAPER) {
+                traces_below(g, x, line, left, q, key, mu, nu, own);
+                for (int s = 1; s <= REACH; ++s)
+                    own[s - 1] = attention_number(own[s - 1] - get(loops, line.below[s], first + s - 1));
             }
-            put(a, x, path_number(mu, nu, sigma, 1), traces);
+            put(a, x, path_number(mu, nu, -1, 1), own);
         }
     }
 }

@@ -31,43 +31,81 @@ PATH_FN ColorMatrix carried_up(const ColorMatrix& left, const ColorMatrix& m, co
     return adjoint(left) * m * right;
 }
 
+// [s]: x + s nu and x - s nu, s = 0 ... REACH
+struct Line {
+    Site above[REACH + 1], below[REACH + 1];
+};
+SITE_FN Line line_of(const Lattice& g, Site x, int nu) {
+    Line line;
+    for (int s = 0; s <= REACH; ++s) {
+        line.above[s] = shift(g, x, nu, s);
+        line.below[s] = shift(g, x, nu, -s);
+    }
+    return line;
+}
+
+// The steps of the left rails: [s]: W_nu(x + s nu) and W_nu(x - s nu), of which above[REACH] and below[0] are not used
+struct Steps {
+    ColorMatrix above[REACH], below[REACH + 1];
+};
+SITE_FN void steps(const Line& line, const Matrices<N_DIMENSIONS>& W, int nu, Steps& left) {
+    for (int s = 1; s <= REACH; ++s) {
+        left.above[s - 1] = get(W, line.above[s - 1], nu);
+        left.below[s] = get(W, line.below[s], nu);
+    }
+}
+
 // sum_{sigma nu s} w P_{sigma nu,s}(W), from the far end: V(x) [w_1 W(x+nu) + V(x+nu) [w_2 W(x+2nu) + ...] V^+] V(x+mu)^+
 SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Reals<PATHS> weights, Matrices<N_DIMENSIONS> W) {
-    EACH_DIRECTION {
-        ColorMatrix total = zero_matrix();
-        EACH_OTHER(mu, nu) {
+    ColorMatrix total[N_DIMENSIONS];
+    EACH_DIRECTION total[mu] = zero_matrix();
+    Steps left;
+    for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
+        const Line line = line_of(g, x, nu);
+        steps(line, W, nu, left);
+        EACH_OTHER(nu, mu) {
             ColorMatrix above = zero_matrix(), below = zero_matrix();
             for (int s = REACH; s >= 1; --s) {
-                above = multiply_add(get(weights, x, path_number(mu, nu, 1, s)), get(W, shift(g, x, nu, s), mu), above);
-                above = carried_down(get(W, shift(g, x, nu, s - 1), nu), above, get(W, shift(g, x, mu, 1, nu, s - 1), nu));
-                const Site back = shift(g, x, nu, -s);
-                below = multiply_add(get(weights, x, path_number(mu, nu, -1, s)), get(W, back, mu), below);
-                below = carried_up(get(W, back, nu), below, get(W, shift(g, x, mu, 1, nu, -s), nu));
+                above = multiply_add(get(weights, x, path_number(mu, nu, 1, s)), get(W, line.above[s], mu), above);
+                above = carried_down(left.above[s - 1], above, get(W, shift(g, x, mu, 1, nu, s - 1), nu));
+                below = multiply_add(get(weights, x, path_number(mu, nu, -1, s)), get(W, line.below[s], mu), below);
+                below = carried_up(left.below[s], below, get(W, shift(g, x, mu, 1, nu, -s), nu));
             }
-            total = total + above + below;
+            total[mu] = total[mu] + above + below;
         }
-        set(sum, x, mu, total);
     }
+    EACH_DIRECTION set(sum, x, mu, total[mu]);
 }
 
-// [s - 1]: Re tr M_mu P_{sigma nu,s}(W)^+, M carried along the path
-SITE_FN void traces_of_paths(const Lattice& g, Site x, const ColorMatrix& M, const Matrices<N_DIMENSIONS>& W, int mu, int nu,
-                             int sigma, real (&traces)[REACH]) {
+// [s - 1]: Re tr M_mu P_{+nu,s}(W)^+ and Re tr M_mu P_{-nu,s}(W)^+, M carried along the paths
+SITE_FN void traces_above(const Lattice& g, Site x, const Line& line, const Steps& left, const ColorMatrix& M,
+                          const Matrices<N_DIMENSIONS>& W, int mu, int nu, real (&traces)[REACH]) {
     ColorMatrix moved = M;
     for (int s = 1; s <= REACH; ++s) {
-        const Site end = shift(g, x, nu, sigma * s), start = sigma > 0 ? shift(g, x, nu, s - 1) : end;
-        const ColorMatrix left = get(W, start, nu), right = get(W, shift(g, x, mu, 1, nu, sigma > 0 ? s - 1 : -s), nu);
-        moved = sigma > 0 ? carried_up(left, moved, right) : carried_down(left, moved, right);
-        traces[s - 1] = real_product(moved, get(W, end, mu));
+        moved = carried_up(left.above[s - 1], moved, get(W, shift(g, x, mu, 1, nu, s - 1), nu));
+        traces[s - 1] = real_product(moved, get(W, line.above[s], mu));
+    }
+}
+SITE_FN void traces_below(const Lattice& g, Site x, const Line& line, const Steps& left, const ColorMatrix& M,
+                          const Matrices<N_DIMENSIONS>& W, int mu, int nu, real (&traces)[REACH]) {
+    ColorMatrix moved = M;
+    for (int s = 1; s <= REACH; ++s) {
+        moved = carried_down(left.below[s], moved, get(W, shift(g, x, mu, 1, nu, -s), nu));
+        traces[s - 1] = real_product(moved, get(W, line.below[s], mu));
     }
 }
 
-// [plane][s - 1]: Re tr W_mu P_{+nu,s}(W)^+, the loops of s steps along nu and one along mu
-SITE_FN void loop_traces(const Lattice& g, Site x, Reals<PLANES * REACH> traces, Matrices<N_DIMENSIONS> W) {
-    EACH_DIRECTION EACH_OTHER(mu, nu) {
-        real found[REACH];
-        traces_of_paths(g, x, get(W, x, mu), W, mu, nu, 1, found);
-        put(traces, x, plane_number(mu, nu) * REACH, found);
+// Re tr W_mu P_{+nu,s}(W)^+, the loops of s steps along nu and one along mu; what stands at sigma = - is left alone
+SITE_FN void loop_traces(const Lattice& g, Site x, Reals<PATHS> traces, Matrices<N_DIMENSIONS> W) {
+    Steps left;
+    for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
+        const Line line = line_of(g, x, nu);
+        steps(line, W, nu, left);
+        EACH_OTHER(nu, mu) {
+            real found[REACH];
+            traces_above(g, x, line, left, get(W, x, mu), W, mu, nu, found);
+            put(traces, x, path_number(mu, nu, 1, 1), found);
+        }
     }
 }
 

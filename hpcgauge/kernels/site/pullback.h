@@ -28,19 +28,19 @@ SITE_FN void rails(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& W, in
 }
 
 // M_mu(x + s nu) and M_mu(x - s nu) carried to x, s = 0 ... last; of W these are the paths P_{+nu,s} and P_{-nu,s}
-SITE_FN void carry(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& M, int mu, int nu, const Sides& left,
-                   const Sides& right, int last, Sides& carried) {
-    carried.above[0] = carried.below[0] = get(M, x, mu);
+SITE_FN void carry(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu, const Sides& left, const Sides& right, int last,
+                   Sides& carried) {
+    carried.above[0] = carried.below[0] = get(M, line.above[0], mu);
     for (int s = 1; s <= last; ++s) {
-        carried.above[s] = carried_down(left.above[s], get(M, shift(g, x, nu, s), mu), right.above[s]);
-        carried.below[s] = carried_up(left.below[s], get(M, shift(g, x, nu, -s), mu), right.below[s]);
+        carried.above[s] = carried_down(left.above[s], get(M, line.above[s], mu), right.above[s]);
+        carried.below[s] = carried_up(left.below[s], get(M, line.below[s], mu), right.below[s]);
     }
 }
 
-// The weight of the path of j + r steps that starts at x - j sigma nu
-SITE_FN real weight(const Lattice& g, Site x, const Reals<PATHS>& weights, int mu, int nu, int sigma, int j, int r) {
-    return get(weights, shift(g, x, nu, -sigma * j), path_number(mu, nu, sigma, j + r));
-}
+// [j][s - 1]: the weight of the path of s steps that starts at x - j sigma nu, j <= s
+struct Weights {
+    real w[REACH + 1][REACH];
+};
 
 // The cotangents of steps that end at x, in the order of Slopes
 struct Ending {
@@ -54,17 +54,13 @@ SITE_FN Ending no_steps() {
 }
 
 // Adds the paths along sigma nu beside mu; `moved`: A_j, `paths`: P_r
-template <int SIGNS, class Weights>
-SITE_FN void pull_back_steps(const Lattice& g, Site x, const Slopes<SIGNS>& slopes, const Weights& weights, int mu, int nu,
-                             int sigma, const ColorMatrix* moved, const ColorMatrix* paths, Ending& ending) {
-    real w[REACH][REACH];  // [r][j - 1]
-    for (int r = 0; r < REACH; ++r)
-        for (int j = 1; j + r <= REACH; ++j) w[r][j - 1] = weight(g, x, weights, mu, nu, sigma, j, r);
+SITE_FN void pull_back_steps(const Slopes& slopes, Site x, const Weights& weights, int mu, int nu, int sigma,
+                             const ColorMatrix* moved, const ColorMatrix* paths, Ending& ending) {
     ColorMatrix arriving[REACH];  // [r]: sum_j w A_j
     for (int k = 0; k < MATRIX_REALS; ++k) {
         UNROLL for (int r = 0; r < REACH; ++r) {
-            real sum = w[r][0] * moved[1].a[k];
-            UNROLL for (int j = 2; j + r <= REACH; ++j) sum = fma(w[r][j - 1], moved[j].a[k], sum);
+            real sum = weights.w[1][r] * moved[1].a[k];
+            UNROLL for (int j = 2; j + r <= REACH; ++j) sum = fma(weights.w[j][j + r - 1], moved[j].a[k], sum);
             arriving[r].a[k] = sum;
         }
     }
@@ -76,11 +72,10 @@ SITE_FN void pull_back_steps(const Lattice& g, Site x, const Slopes<SIGNS>& slop
         ending.behind[nu] = ending.behind[nu] + left;
     else
         ending.ahead[nu] = ending.ahead[nu] - left;
-    set(slopes, x, 2 * N_DIMENSIONS + SIGNS * plane_number(mu, nu) + (sigma < 0), right);
+    set(slopes, x, 2 * N_DIMENSIONS + 2 * plane_number(mu, nu) + (sigma < 0), right);
 }
 
-template <int SIGNS>
-SITE_FN void set(const Slopes<SIGNS>& slopes, Site x, const Ending& ending) {
+SITE_FN void set(const Slopes& slopes, Site x, const Ending& ending) {
     EACH_DIRECTION {
         set(slopes, x, mu, ending.ahead[mu]);
         set(slopes, x, N_DIMENSIONS + mu, ending.behind[mu]);
@@ -89,28 +84,32 @@ SITE_FN void set(const Slopes<SIGNS>& slopes, Site x, const Ending& ending) {
 
 // Of sum a P(W) with the cotangent M: the slopes of W, and da/dt Re tr M P^+ of the paths that start at x - sigma nu, the
 // cotangents of the differences t of traces that a is made of
-SITE_FN void path_pullback(const Lattice& g, Site x, Slopes<2> slopes, Reals<PATHS> shifted, Reals<PATHS> a,
+SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS> shifted, Reals<PATHS> a,
                            Matrices<N_DIMENSIONS> M, Matrices<N_DIMENSIONS> W) {
     Ending ending = no_steps();
     Sides left, right, m, w;
+    Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
+        const Line line = line_of(g, x, nu);
         rails(g, x, W, nu == 0, 0, nu, left);
         EACH_OTHER(nu, mu) {
             rails(g, x, W, mu, 1, nu, right);
-            carry(g, x, M, mu, nu, left, right, REACH, m);
-            carry(g, x, W, mu, nu, left, right, REACH - 1, w);
+            carry(line, M, mu, left, right, REACH, m);
+            carry(line, W, mu, left, right, REACH - 1, w);
             for (int sigma = 1; sigma >= -1; sigma -= 2) {
                 const ColorMatrix* const moved = sigma > 0 ? m.below : m.above;
                 const ColorMatrix* const paths = sigma > 0 ? w.above : w.below;
-                pull_back_steps<2>(g, x, slopes, a, mu, nu, sigma, moved, paths, ending);
-                for (int s = 1; s <= REACH; ++s) {
-                    const real slope = attention_slope(weight(g, x, a, mu, nu, sigma, 1, s - 1));
-                    set(shifted, x, path_number(mu, nu, sigma, s), slope * real_product(moved[1], paths[s - 1]));
-                }
+                const int first = path_number(mu, nu, sigma, 1);
+                for (int j = 1; j <= REACH; ++j) fetch(a, sigma > 0 ? line.below[j] : line.above[j], first, weights.w[j]);
+                pull_back_steps(slopes, x, weights, mu, nu, sigma, moved, paths, ending);
+                real found[REACH];
+                for (int s = 1; s <= REACH; ++s)
+                    found[s - 1] = attention_slope(weights.w[1][s - 1]) * real_product(moved[1], paths[s - 1]);
+                put(shifted, x, first, found);
             }
         }
     }
-    set<2>(slopes, x, ending);
+    set(slopes, x, ending);
 }
 
 }  // namespace site
