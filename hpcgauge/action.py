@@ -48,17 +48,6 @@ class AbstractAction(ABC):
     def evaluate(self, U: Field, fields: Any, gradient: bool = True, parameters: bool = False) -> Evaluation:
         """The value, the gradient by the links, and the gradient by trainable parameters, as asked for. Collective."""
 
-    @property
-    def family(self) -> Hashable | None:
-        """Terms of one family on the same fields are evaluated together; None: each alone. None has parameters."""
-        return None
-
-    def evaluate_together(
-        self, terms: Sequence[AbstractAction], weights: numpy.ndarray, U: Field, fields: Any, gradient: bool
-    ) -> Evaluation:
-        """What `Sum(terms, weights)` gives, for terms of this family, all on the same fields. Collective."""
-        raise NotImplementedError(f"{type(self).__name__} is of no family")
-
     def with_memory(self, fields: Any) -> Any:
         """Fields to evaluate along one trajectory: beside them what helps later evaluations may be kept."""
         return fields
@@ -81,6 +70,21 @@ class AbstractAction(ABC):
         return Sum((self,), (float(weight),))
 
     __rmul__ = __mul__
+
+
+class FamilyAction(AbstractAction):
+    """An action without parameters that is evaluated together with others of its family on the same fields."""
+
+    @property
+    @abstractmethod
+    def family(self) -> Hashable:
+        """What terms that are evaluated together have in common."""
+
+    @abstractmethod
+    def evaluate_together(
+        self, terms: Sequence[AbstractAction], weights: numpy.ndarray, U: Field, fields: Any, gradient: bool
+    ) -> Evaluation:
+        """What `Sum(terms, weights)` gives, for terms of this family, all on the same fields. Collective."""
 
 
 @final
@@ -115,7 +119,7 @@ class Sum(AbstractAction):
         steps, total, values, by_parameter = 0, None, numpy.zeros(len(self.terms)), {-1: NO_PARAMETERS}
         for group in self._groups(fields):
             first, own = self.terms[group[0]], fields[group[0]]
-            if len(group) == 1:
+            if len(group) == 1 or not isinstance(first, FamilyAction):
                 part, weight = first.evaluate(U, own, gradient, parameters), float(self.weights[group[0]])
                 values[group] = part.value
                 by_parameter[group[0]] = weight * part.dparameters
@@ -134,7 +138,8 @@ class Sum(AbstractAction):
         """The numbers of the terms, those of one family on the same fields together."""
         groups: dict[Hashable, list[int]] = {}
         for k, (term, own) in enumerate(zip(self.terms, fields, strict=True)):
-            groups.setdefault(k if term.family is None else (term.family, id(own)), []).append(k)
+            key = (term.family, id(own)) if isinstance(term, FamilyAction) else k
+            groups.setdefault(key, []).append(k)
         return list(groups.values())
 
     def with_memory(self, fields: list[Any]) -> list[Any]:

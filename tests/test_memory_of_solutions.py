@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpcgauge.action import AbstractAction, Sum, Transformed
+from hpcgauge.action import AbstractAction, FamilyAction, Sum, Transformed
 from hpcgauge.comm.world import World
 from hpcgauge.fermion.memory import Remembered, solution_of
 from hpcgauge.fermion.pseudofermion import StaggeredAction
@@ -164,8 +164,5 @@ def test_a_chain_with_start_vectors_is_a_function_of_the_state(world: World) -> 
     agree(world, first[2] < without.solver_steps and abs(first[0] - without.dH) < 1e-8, f"{first} {without.dH}")
 
 
-def test_terms_without_parameters_have_no_family_by_default() -> None:
-    _, U = rough(None, 2)
-    assert GAUGE.family is None and GAUGE.with_memory(None) is None
-    with pytest.raises(NotImplementedError, match="PlaquetteAction is of no family"):
-        GAUGE.evaluate_together([GAUGE], np.ones(1), U, None, True)
+def test_actions_remember_nothing_by_default() -> None:
+    assert not isinstance(GAUGE, FamilyAction) and GAUGE.with_memory(None) is None

@@ -9,16 +9,22 @@ from typing import Any, final
 
 # (rank at the other end, contiguous array on the host or on the device)
 Message = tuple[int, Any]
-# Arrays of messages that were given up under way: MPI may still write there.
-_given_up: list[Any] = []
 
 
 @final
 class Exchange:
     """Messages to and from other ranks and this one. It keeps their arrays alive, and MPI's part of it is given back
-    when it is gone. `sends`, `receives`: the messages; `bytes_sent`: of all that this rank sends."""
+    when it is gone; then arrays of messages that are still under way, where MPI may write, are added to `given_up`.
+    `sends`, `receives`: the messages; `bytes_sent`: of all that this rank sends."""
 
-    def __init__(self, communicator: Any, rank: int, sends: Sequence[Message], receives: Sequence[Message]) -> None:
+    def __init__(
+        self,
+        communicator: Any,
+        rank: int,
+        sends: Sequence[Message],
+        receives: Sequence[Message],
+        given_up: list[Any],
+    ) -> None:
         self.sends, self.receives = list(sends), list(receives)
         self.bytes_sent = sum(array.nbytes for _, array in sends)
         for other, array in [*sends, *receives]:
@@ -38,7 +44,7 @@ class Exchange:
         for other, array, tag in _tagged(rank, sends):
             self._requests.append(communicator.Send_init([array, MPI.BYTE], dest=other, tag=tag))
         self._start_all, self._wait_all = MPI.Prequest.Startall, MPI.Request.Waitall
-        weakref.finalize(self, _give_back, self._requests, [array for _, array in foreign])
+        weakref.finalize(self, _give_back, self._requests, [array for _, array in foreign], given_up)
 
     def start(self) -> Exchange:
         """This exchange, with its messages under way; those of a rank to itself are copied at once. Not to be started
@@ -55,13 +61,13 @@ class Exchange:
             self._wait_all(self._requests)
 
 
-def _give_back(requests: list[Any], arrays: list[Any]) -> None:
+def _give_back(requests: list[Any], arrays: list[Any], given_up: list[Any]) -> None:
     from mpi4py import MPI
 
     if MPI.Is_finalized():
         return
     if not MPI.Request.Testall(requests):
-        _given_up.append(arrays)
+        given_up.append(arrays)
     for request in requests:
         request.Free()
 

@@ -79,6 +79,7 @@ class World:
         On several ranks an error that nobody catches ends the job from here on: the others would wait for ever.
         """
         self.communicator: Any = None
+        self._given_up: list[Any] = []
         self.rank, self.size = 0, 1
         self.local_rank, self.local_size = 0, 1
         announced = None if alone else launcher_size(os.environ)
@@ -163,7 +164,7 @@ class World:
         The k-th message that rank a sends to rank b meets the k-th that b receives from a. Exchanges may overlap
         if all ranks start them in the same order.
         """
-        return Exchange(self.communicator, self.rank, sends, receives)
+        return Exchange(self.communicator, self.rank, sends, receives, self._given_up)
 
     def abort(self, code: int) -> NoReturn:
         """Ends all ranks at once with this exit code; does not return."""

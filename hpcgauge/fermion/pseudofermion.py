@@ -8,7 +8,7 @@ from typing import final
 
 import numpy
 
-from hpcgauge.action import AbstractAction, Evaluation, zero_gradient
+from hpcgauge.action import AbstractAction, Evaluation, FamilyAction, zero_gradient
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fermion.memory import Remembered
 from hpcgauge.fermion.multishift import solve_masses
@@ -23,7 +23,7 @@ USUAL = Method()
 
 
 @final
-class StaggeredAction(AbstractAction):
+class StaggeredAction(FamilyAction):
     """S = phi^+ (D^+D)^-1 phi. 8 tastes: phi = D^+ xi on all sites. 4 tastes: the same phi kept on even sites.
 
     `boundary`: signs of hops across the boundary, antiperiodic in the last direction by default. `tolerance` of the
@@ -72,7 +72,7 @@ class StaggeredAction(AbstractAction):
         return D.adjoint(xi) if self.tastes == 8 else D.adjoint_even(xi)
 
     @property
-    def family(self) -> Hashable | None:
+    def family(self) -> Hashable:
         return self.slot, self.tolerance, self.force_tolerance, self.max_steps, self.method
 
     def with_memory(self, fields: Field) -> Field | Remembered:

@@ -92,9 +92,10 @@ def cache_size(level: int) -> int:
     """Bytes of the data cache of a level that a core uses; where the system does not tell, 1 MiB."""
     found = {}
     for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        if (folder / "type").read_text().strip() != "Instruction":
-            size = (folder / "size").read_text().strip()
-            found[int((folder / "level").read_text())] = int(size[:-1]) * 1024
+        files = [folder / name for name in ("type", "level", "size")]
+        kind, number, size = (path.read_text().strip() if path.exists() else "" for path in files)
+        if kind in ("Data", "Unified") and number and size.endswith("K"):
+            found[int(number)] = int(size[:-1]) * 1024
     return found.get(level, 2**20)
 
 
