@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpcgauge.action import AbstractAction, Sum, Transformed, as_sum, match_slots
+from hpcgauge.action.action import AbstractAction, Sum, as_sum, match_slots
+from hpcgauge.action.transformed import Transformed
 from hpcgauge.bench.oracle import gauge
 from hpcgauge.comm.world import World
 from hpcgauge.fermion.pseudofermion import StaggeredAction

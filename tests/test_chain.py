@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 import pytest
 
-from hpcgauge.action import Transformed
+from hpcgauge.action.transformed import Transformed
 from hpcgauge.comm.world import World
 from hpcgauge.gauge.links import Links
 from hpcgauge.gauge.plaquette import PlaquetteAction

@@ -9,7 +9,8 @@ from typing import Any
 import numpy
 import pytest
 
-from hpcgauge.action import AbstractAction, Evaluation, Transformed, zero_gradient
+from hpcgauge.action.action import AbstractAction, Evaluation, zero_gradient
+from hpcgauge.action.transformed import Transformed
 from hpcgauge.comm.world import World
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fermion.pseudofermion import StaggeredAction

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import pytest
 
-from hpcgauge.action import AbstractAction, Evaluation
+from hpcgauge.action.action import AbstractAction, Evaluation
 from hpcgauge.comm.world import World
 from hpcgauge.fields.field import Field
 from hpcgauge.gauge.links import kinetic

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpcgauge.action import Transformed
+from hpcgauge.action.transformed import Transformed
 from hpcgauge.bench.oracle.gauge import rough_links
 from hpcgauge.comm.world import World
 from hpcgauge.errors import DeviceError

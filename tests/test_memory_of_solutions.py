@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpcgauge.action import AbstractAction, FamilyAction, Sum, Transformed
+from hpcgauge.action.action import AbstractAction, FamilyAction, Sum
+from hpcgauge.action.transformed import Transformed
 from hpcgauge.comm.world import World
 from hpcgauge.fermion.memory import Remembered, solution_of
 from hpcgauge.fermion.pseudofermion import StaggeredAction

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from hpcgauge.action import Evaluation
+from hpcgauge.action.action import Evaluation
 from hpcgauge.bench.oracle import fermion
 from hpcgauge.bench.oracle.algebra import TA, Array, adjoint
 from hpcgauge.comm.world import World

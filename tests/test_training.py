@@ -8,7 +8,8 @@ from typing import Any
 import numpy
 import pytest
 
-from hpcgauge.action import AbstractAction, Sum, Transformed, as_sum
+from hpcgauge.action.action import AbstractAction, Sum, as_sum
+from hpcgauge.action.transformed import Transformed
 from hpcgauge.bench.oracle.algebra import TA
 from hpcgauge.comm.world import World
 from hpcgauge.errors import PhysicsError

@@ -8,16 +8,20 @@ from typing import final
 
 import numpy
 
-from hpcgauge.action import AbstractAction, Evaluation, FamilyAction, zero_gradient
+from hpcgauge.action.action import AbstractAction, Evaluation, FamilyAction, Prepared, zero_gradient
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fermion.memory import Remembered
 from hpcgauge.fermion.multishift import solve_masses
-from hpcgauge.fermion.solvers import Method, Solution, solve_normal
+from hpcgauge.fermion.refinement import Own, stage_of
+from hpcgauge.fermion.solvers import Method, Solution, relative, solve_normal
 from hpcgauge.fermion.staggered import Staggered, check_boundary, default_boundary, gradient_kernel
-from hpcgauge.fermion.vectors import inner_all, inner_each
+from hpcgauge.fermion.vectors import inner_all, inner_each, inner_each_kernel
 from hpcgauge.fields.field import Field
+from hpcgauge.kernels.algebra import copied
 from hpcgauge.kernels.draws import Draw, random_vectors
-from hpcgauge.kernels.loop import run
+from hpcgauge.kernels.loop import Launch, run
+from hpcgauge.kernels.program import Program
+from hpcgauge.kernels.recording import record, recording
 
 USUAL = Method()
 
@@ -90,6 +94,31 @@ class StaggeredAction(FamilyAction):
             memory.keep(solution.value, self.parity)
         (value,) = inner_each(phi, solution.value, self.parity)
         return Evaluation(value, self._gradient(D, solution.value, (1.0,)) if gradient else None, solution.steps)
+
+    def prepare(self, U: Field, fields: Field | Remembered) -> Prepared:
+        """Solves in the precision of U from zero are made by one program, and again by `evaluate` where a residual is
+        above the tolerance."""
+        if isinstance(fields, Remembered) or self.method.precision not in (None, U.precision):
+            return super().prepare(U, fields)
+        phi, tolerance, stage = fields, self.force_tolerance, stage_of(Own, fields, self.parity)
+        with recording(U.lattice) as steps:
+            D = self.operator(U)
+            solve = stage.whole(D, phi, tolerance, self.max_steps)
+            value = Launch(inner_each_kernel(1), self.parity, x=phi, y=solve.x)
+            record(U.lattice, [value])
+            C = self._gradient(D, solve.x, (1.0,))
+        program = Program(steps)
+
+        def evaluate() -> Evaluation:
+            program.run(1)
+            done = int(solve.rounds[0])
+            if (relative(solve.squares, solve.sizes) <= tolerance).all():
+                return Evaluation(float(value.sums[0]), C, done)
+            found = self.evaluate(U, phi)
+            assert found.gradient is not None
+            return Evaluation(found.value, copied(C, found.gradient), done + found.steps)
+
+        return Prepared(C, evaluate)
 
     def evaluate_together(
         self, terms: Sequence[AbstractAction], weights: numpy.ndarray, U: Field, fields: Field, gradient: bool

@@ -99,7 +99,13 @@ class Field:
 
     def touch(self) -> None:
         """Says that own data changed, so that ghosts are stale."""
+        self._check_use()
         self._ghosts = None
+
+    def _check_use(self) -> None:
+        """Nothing; ValueError while launches are recorded instead of made: the numbers are not there."""
+        if self.lattice.recorded is not None:
+            raise ValueError(f"{self!r} was read or written by hand in a recording; only kernels may do so there")
 
     def is_fresh(self, ghosts: Ghosts, parity: int) -> bool:
         """True if the ghosts of a parity (0 even, 1 odd, 2 both) hold the neighbours' present values."""
@@ -128,9 +134,7 @@ class Field:
 
     def copy(self) -> Field:
         """A new field with the same numbers."""
-        other = Field(self.lattice, self.kind, self.precision, self.colors)
-        other.own_data[:] = self.own_data
-        return other
+        return Field(self.lattice, self.kind, self.precision, self.colors).copy_from(self)
 
     def copy_from(self, other: Field) -> Field:
         """This field with the numbers of another of the same kind and precision."""
@@ -146,6 +150,7 @@ class Field:
 
     def _sites(self) -> numpy.ndarray:
         """Components of all own sites in the order of memory, padding included: (n_sites, components)."""
+        self._check_use()
         return self.by_site.reshape(-1, self.components)
 
     def _set_sites(self, sites: numpy.ndarray) -> None:

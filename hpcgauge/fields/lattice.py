@@ -49,6 +49,7 @@ class Lattice:
         self._ghosts: dict[Offsets, Ghosts] = {}
         self._tables: dict[tuple[Offsets, int], BlockTables] = {}
         self.prepared: dict[Hashable, Any] = {}  # what kernels.loop keeps for all launches on this lattice
+        self.recorded: list[Any] | None = None  # the launches of an open recording, which are not made
 
     @property
     def dimensions(self) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, final
 
-from hpcgauge.action import AbstractAction, Evaluation
+from hpcgauge.action.action import AbstractAction, Evaluation, Prepared
 from hpcgauge.fields.field import MATRICES, Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.draws import Draw
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, writes
-from hpcgauge.kernels.loop import run
+from hpcgauge.kernels.loop import Launch, run
 from hpcgauge.lattice.offsets import FORWARD, Offsets
 
 STAPLES = Offsets(((1, 0), (-1, 0), (1, -1)))
@@ -54,9 +54,12 @@ class PlaquetteAction(AbstractAction):
     def evaluate(self, U: Field, fields: Any = None, gradient: bool = True, parameters: bool = False) -> Evaluation:
         if not gradient:
             return Evaluation(self._value(U, *run(PLAQUETTE_SUM, U=U)))
-        C = Field(U.lattice, MATRICES, U.precision)
-        total = run(STAPLE_AND_PLAQUETTE_SUM, sum=C, U=U, factor=-self.beta / U.colors)
-        return Evaluation(self._value(U, *total), C)
+        return self.prepare(U, fields).evaluate()
+
+    def prepare(self, U: Field, fields: Any) -> Prepared:
+        C = Field(U.lattice, MATRICES, U.precision, U.colors)
+        launch = Launch(STAPLE_AND_PLAQUETTE_SUM, sum=C, U=U, factor=-self.beta / U.colors)
+        return Prepared(C, lambda: Evaluation(self._value(U, *launch()), C))
 
     def _value(self, U: Field, total: float) -> float:
         """S for a sum of Re tr P."""

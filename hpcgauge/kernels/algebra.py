@@ -6,6 +6,7 @@ from hpcgauge.fields.field import Field
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, writes
 from hpcgauge.kernels.loop import run
 
+ZERO = Kernel("algebra.h", (writes("out", "any"),), "zero")
 COMBINE = Kernel(
     "algebra.h",
     (writes("out", "any"), reads("x", "any"), reads("y", "any"), Numbers("a"), Numbers("b")),
@@ -28,7 +29,18 @@ def add(to: Field, x: Field, factor: float = 1.0) -> Field:
 
 def zeros_like(x: Field) -> Field:
     """A new field of zeros."""
-    return Field(x.lattice, x.kind, x.precision, x.colors).fill(0)
+    return cleared(Field(x.lattice, x.kind, x.precision, x.colors))
+
+
+def cleared(out: Field) -> Field:
+    """The field `out`, all of its numbers 0."""
+    run(ZERO, out=out)
+    return out
+
+
+def copied(out: Field, x: Field, factor: float = 1.0) -> Field:
+    """The field `out` with the numbers of x, times a factor."""
+    return combine(factor, x, 0.0, x, out=out)
 
 
 def scaled(x: Field, factor: float) -> Field:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any, final
@@ -27,10 +28,15 @@ def run(kernel: Kernel, parity: str = "both", **arguments: Any) -> tuple[float, 
     """The kernel's exact sums over all ranks (none: an empty tuple), after running it on the sites of a parity.
 
     Fields are given by name, numbers as a float or a sequence. Ghosts move only where a field changed since they last
-    did, while the interior is worked on. ValueError when an argument is missing, unknown or of another lattice, colors,
-    precision or element, or the parity is unknown. Collective.
+    did, while the interior is worked on. Where a recording is open, nothing is run and the sums are NaN. ValueError
+    when an argument is missing, unknown or of another lattice, colors, precision or element, or the parity is unknown.
+    Collective.
     """
-    return Launch(kernel, parity, **arguments)()
+    launch = Launch(kernel, parity, **arguments)
+    if launch.lattice.recorded is None:
+        return launch()
+    launch.lattice.recorded.append(launch)
+    return (math.nan,) * kernel.n_sums
 
 
 @final

@@ -33,6 +33,7 @@ class Kind(IntEnum):
     ABOVE = 3
     STOP = 4
     SHIFT = 5
+    LOOP = 6
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,28 @@ class Shift:
         return Entry(Kind.SHIFT, None, *addresses, 1, self.state.ctypes.data)
 
 
+@final
+class Loop:
+    """Steps that are done again and again, until a stop among them, at most `rounds` times; a step itself.
+
+    `done`: an array with how often the list was done to its end at last.
+    """
+
+    def __init__(self, steps: Sequence[Step], rounds: int):
+        self.body, self.done = Program(steps), numpy.zeros(1)
+        self._rounds = numpy.array([float(rounds)])
+
+    @property
+    def step(self) -> Entry:
+        """What compiled code takes."""
+        table, addresses = self.body.table, (self.done.ctypes.data, self._rounds.ctypes.data)
+        return Entry(Kind.LOOP, ctypes.addressof(table), *addresses, count=len(table))
+
+    def run_stepped(self) -> None:
+        """The same with a stop at every launch for ghosts and sums. Collective."""
+        self.done[0] = self.body.run_stepped(int(self._rounds[0]))
+
+
 def copy(out: numpy.ndarray, a: numpy.ndarray, flag: numpy.ndarray | None = None) -> Arithmetic:
     """out = a, with a flag only where it is not 0."""
     return Arithmetic(Kind.COPY, out, a, flag=flag)
@@ -98,7 +121,7 @@ def stop_unless(flag: numpy.ndarray) -> Arithmetic:
     return Arithmetic(Kind.STOP, a=flag)
 
 
-Step = Launch | Arithmetic | Shift
+Step = Launch | Arithmetic | Shift | Loop
 
 
 @final
@@ -109,7 +132,7 @@ class Program:
         self.steps = list(steps)
         self.world = next(step.lattice.world for step in steps if isinstance(step, Launch))
         described = [_step_of(step) for step in self.steps]
-        self._table = (Entry * len(described))(*described)
+        self.table = (Entry * len(described))(*described)
 
     def run(self, rounds: int) -> int:
         """How often the list was done to its end before a stop, at most `rounds` times. Collective."""
@@ -118,7 +141,7 @@ class Program:
         done = 0
         while done < rounds:
             wanted = min(rounds - done, ROUNDS_PER_CALL)
-            now = runtime().run_program(self._table, ctypes.c_long(len(self._table)), ctypes.c_long(wanted))
+            now = runtime().run_program(self.table, ctypes.c_long(len(self.table)), ctypes.c_long(wanted))
             done += now
             if now < wanted:
                 break
@@ -126,23 +149,27 @@ class Program:
 
     def run_stepped(self, rounds: int) -> int:
         """The same as `run`, with a stop at every launch for ghosts and sums. Collective."""
-        stretches = self._stretches()
         for done in range(rounds):
-            for stretch in stretches:
+            for stretch in self._stretches:
                 if isinstance(stretch, Launch):
                     stretch.complete()
+                elif isinstance(stretch, Loop):
+                    stretch.run_stepped()
                 elif not stretch():
                     return done
         return rounds
 
-    def _stretches(self) -> list[Launch | _Stretch]:
+    @functools.cached_property
+    def _stretches(self) -> list[Launch | Loop | _Stretch]:
         """The list with all that happens on this rank between launches of all ranks in one."""
-        found: list[Launch | _Stretch] = []
+        found: list[Launch | Loop | _Stretch] = []
         for is_local, group in itertools.groupby(enumerate(self.steps), lambda pair: _is_local(pair[1])):
             pairs = list(group)
             steps = [step for _, step in pairs]
-            first = ctypes.byref(self._table, pairs[0][0] * ctypes.sizeof(Entry))
-            found += [_Stretch(steps, first)] if is_local else [step for step in steps if isinstance(step, Launch)]
+            if is_local:
+                found.append(_Stretch(steps, ctypes.byref(self.table, pairs[0][0] * ctypes.sizeof(Entry))))
+            else:
+                found += [step for step in steps if isinstance(step, Launch | Loop)]
         return found
 
 
@@ -166,7 +193,7 @@ class _Stretch:
 
 
 def _is_local(step: Step) -> bool:
-    return not isinstance(step, Launch) or step.is_local
+    return step.is_local if isinstance(step, Launch) else not isinstance(step, Loop)
 
 
 def _step_of(step: Step) -> Entry:

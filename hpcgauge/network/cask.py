@@ -62,6 +62,8 @@ class Cask:
         self.reach, self.variant = reach, variant
         self._paths = Paths(reach, variant)
 
+    is_straight = True
+
     def with_parameters(self, parameters: numpy.ndarray) -> Cask:
         """The same network with other parameters."""
         return Cask(parameters, self.reach, self.variant)

@@ -42,6 +42,8 @@ class CovNet:
     def __init__(self, parameters: Any):
         self.parameters = layer_parameters(parameters, ("rho",))
 
+    is_straight = True
+
     def with_parameters(self, parameters: numpy.ndarray) -> CovNet:
         """The same network with other parameters."""
         return CovNet(parameters)

@@ -6,7 +6,8 @@ import math
 
 import numpy
 
-from hpcgauge.action import AbstractAction, Sum, Transformed
+from hpcgauge.action.action import AbstractAction, Sum
+from hpcgauge.action.transformed import Transformed
 from hpcgauge.comm.world import World
 from hpcgauge.config import Run
 from hpcgauge.config.schema import GuideFermion, NetworkSection

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
-from hpcgauge.action import AbstractAction, Sum, as_sum, match_slots
+from hpcgauge.action.action import AbstractAction, Prepared, Sum, as_sum, match_slots
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fields.field import Field
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT, kinetic, reunitarised
@@ -150,15 +151,22 @@ class _Forces:
         for level in hmc.levels:
             action = Sum([guide.terms[k] for k in level.terms], [float(guide.weights[k]) for k in level.terms])
             self.parts.append((action, action.with_memory([on_fields[k] for k in level.terms])))
-        self.gradients = [lambda U, k=k: self._gradient(k, U) for k in range(len(self.parts))]
+        self._prepared: dict[tuple[int, Field], Prepared] = {}
         self.ends_in_kicks = all(_kicks_at_end(end, len(self.parts)) for end in (hmc.moves, hmc.moves[::-1]))
         self.first: dict[int, float] = {}
         self.latest: dict[int, float] = {}
         self.steps = 0
 
+    @property
+    def gradients(self) -> list[Callable[[Field], Field]]:
+        """For each level the gradient at links, as `integrate` takes them."""
+        return [functools.partial(self._gradient, level) for level in range(len(self.parts))]
+
     def _gradient(self, level: int, U: Field) -> Field:
-        action, fields = self.parts[level]
-        evaluation = action.evaluate(U, fields)
+        if (level, U) not in self._prepared:
+            action, fields = self.parts[level]
+            self._prepared[level, U] = action.prepare(U, fields)
+        evaluation = self._prepared[level, U].evaluate()
         self.first.setdefault(level, evaluation.value)
         self.latest[level] = evaluation.value
         self.steps += evaluation.steps

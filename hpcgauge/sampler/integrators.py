@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from hpcgauge.fields.field import Field
 from hpcgauge.gauge.links import KICK, UPDATE_LINKS, force
-from hpcgauge.kernels.loop import run
+from hpcgauge.kernels.loop import Launch, run
 
 ROUNDING = 1e-12
 # Omelyan, Mryglod, Folk, Comput. Phys. Commun. 151 (2003) 272: second order (lambda), and the velocity form of fourth
@@ -121,14 +121,22 @@ def _place_to_merge(before: Sequence[Move], move: Move) -> int | None:
 def integrate(trajectory: Sequence[Move], U: Field, P: Field, gradients: Sequence[Callable[[Field], Field]]) -> None:
     """Nothing; U and P are moved along the trajectory. `gradients`: for each level C(U) with dS = Re sum tr(C^+ dU).
 
-    Collective.
+    They are asked at the same fields all along the trajectory: U, and one more where forces shift it. Collective.
     """
+    move_links = Launch(UPDATE_LINKS, U=U, P=P, step=0.0)
+    kicks: dict[int, Launch] = {}
+    shifted = U.copy() if any(move.letter == "G" for move in trajectory) else U
     for move in trajectory:
         if move.letter == "Q":
-            run(UPDATE_LINKS, U=U, P=P, step=move.step)
+            move_links.numbers[0] = move.step
+            move_links()
             continue
         gradient, at = gradients[move.level], U
         if move.letter == "G":
-            at = U.copy()
+            at = shifted.copy_from(U)
             run(UPDATE_LINKS, U=at, P=force(gradient(U), U), step=move.shift)
-        run(KICK, P=P, C=gradient(at), U=at, step=move.step)
+        on = [P, gradient(at), at]
+        if move.level not in kicks or kicks[move.level].fields != on:
+            kicks[move.level] = Launch(KICK, P=P, C=on[1], U=at, step=0.0)
+        kicks[move.level].numbers[0] = move.step
+        kicks[move.level]()

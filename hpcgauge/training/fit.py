@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from hpcgauge.action import AbstractAction, Sum
+from hpcgauge.action.action import AbstractAction, Sum
 from hpcgauge.training.losses import Objective
 from hpcgauge.training.optimisers import Optimiser
 from hpcgauge.training.proposal import Proposal

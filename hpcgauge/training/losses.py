@@ -12,7 +12,7 @@ from typing import Any, final
 
 import numpy
 
-from hpcgauge.action import AbstractAction, Evaluation, as_sum, match_slots
+from hpcgauge.action.action import AbstractAction, Evaluation, as_sum, match_slots
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fields.field import Field
 from hpcgauge.gauge.links import UPDATE_LINKS, force, kinetic

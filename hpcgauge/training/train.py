@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self, final
 
 import numpy
 
-from hpcgauge.action import AbstractAction, Sum
+from hpcgauge.action.action import AbstractAction, Sum
 from hpcgauge.training.losses import Objective
 from hpcgauge.training.optimisers import Memory, Optimiser
 from hpcgauge.training.proposal import Proposal

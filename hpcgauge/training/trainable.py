@@ -7,7 +7,7 @@ from typing import Protocol, final
 
 import numpy
 
-from hpcgauge.action import Sum, as_sum
+from hpcgauge.action.action import Sum, as_sum
 
 
 class Slopes(Protocol):

@@ -15,6 +15,11 @@ def real_products(a: Array, b: Array) -> Array:
     return np.einsum("m...ij,m...ij->...", a, b.conj()).real
 
 
+def zero(out: Array, **_: Any) -> Result:
+    """out = 0."""
+    return {"out": np.zeros_like(out)}
+
+
 def combine(x: Array, y: Array, a: Array, b: Array, **_: Any) -> Result:
     """out = a x + b y."""
     return {"out": a[0] * x + b[0] * y}

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from hpcgauge.bench.formulas import Result, algebra, draws, fermions, layers, links, paths
 
 ORACLES: dict[str, Callable[..., Result]] = {
+    "zero": algebra.zero,
+    "zero on vectors": algebra.zero,
     "combine": algebra.combine,
     "combine on vectors": algebra.combine,
     "inner": algebra.inner_of_matrices,

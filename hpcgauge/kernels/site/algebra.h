@@ -4,6 +4,12 @@
 
 namespace site {
 
+// out = 0
+template <int COMPONENTS>
+SITE_FN void zero(const Lattice&, Site s, Reals<COMPONENTS> out) {
+    for (int k = 0; k < COMPONENTS; ++k) set(out, s, k, broadcast(0));
+}
+
 // out = a x + b y
 template <int COMPONENTS>
 SITE_FN void combine(const Lattice&, Site s, Reals<COMPONENTS> out, Reals<COMPONENTS> x, Reals<COMPONENTS> y,

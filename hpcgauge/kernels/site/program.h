@@ -3,9 +3,10 @@
 #include "call.h"
 #include "sum_runtime.h"
 
-enum Kind : long { LAUNCH, COPY, RATIO, ABOVE, STOP, SHIFT };
+enum Kind : long { LAUNCH, COPY, RATIO, ABOVE, STOP, SHIFT, LOOP };
 
-// LAUNCH: `call`. Else for each k < count
+// LAUNCH: `call`, a struct Call. LOOP: the steps at `call`, `count` of them, at most a[0] times, until one of them stops;
+//         out[0] = how often they were done to their end. Else for each k < count
 // COPY:  out[k] = a[k] where flag[k] is not 0; no flag: everywhere
 // RATIO: out[k] = a[k] / b[k] where flag[k] is not 0
 // ABOVE: out[k] = 1 where a[k] > b[k], else 0
@@ -17,7 +18,7 @@ enum Kind : long { LAUNCH, COPY, RATIO, ABOVE, STOP, SHIFT };
 //        zeta <- rho zeta,  alpha' = rho alpha,  beta' = rho^2 beta
 struct Step {
     long kind;
-    const Call* call;
+    const void* call;
     double* out;
     const double *a, *b, *flag;
     long count;
@@ -120,12 +121,14 @@ void whole_launch(const Call* call) {
     round_sums(call);
 }
 
+long run_program(const Step* steps, long n_steps, long rounds);
+
 // 0 if the program ends here, else 1
 long one_step(const Step* step) {
     const long n = step->count;
     long is_set = 0;
     switch (step->kind) {
-        case LAUNCH: whole_launch(step->call); break;
+        case LAUNCH: whole_launch((const Call*)step->call); break;
         case COPY:
             for (long k = 0; k < n; ++k)
                 if (!step->flag || step->flag[k]) step->out[k] = step->a[k];
@@ -136,6 +139,7 @@ long one_step(const Step* step) {
             break;
         case ABOVE: for (long k = 0; k < n; ++k) step->out[k] = step->a[k] > step->b[k] ? 1 : 0; break;
         case SHIFT: shift_numbers(*step); break;
+        case LOOP: step->out[0] = run_program((const Step*)step->call, n, (long)step->a[0]); break;
         case STOP: for (long k = 0; k < n; ++k) is_set += step->a[k] != 0; return is_set > 0;
     }
     return 1;

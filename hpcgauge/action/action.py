@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, final
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, final
 
 import numpy
 
 from hpcgauge.fields.field import MATRICES, Field
-from hpcgauge.kernels.algebra import add, scaled
+from hpcgauge.kernels.algebra import add, cleared, copied, scaled
 from hpcgauge.kernels.draws import Draw
+from hpcgauge.kernels.program import Program
+from hpcgauge.kernels.recording import recording
 
 NO_PARAMETERS = numpy.zeros(0)
 MAX_TERMS = 32
@@ -32,6 +34,18 @@ class Evaluation:
     dparameters: numpy.ndarray = field(default_factory=lambda: NO_PARAMETERS)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """An action with its gradient, set up once for many evaluations.
+
+    `evaluate`: gives both at what the links hold when it is called; collective. `gradient`: the field that it leaves C
+    in, which the caller may change in between.
+    """
+
+    gradient: Field
+    evaluate: Callable[[], Evaluation]
+
+
 class AbstractAction(ABC):
     """An action S[U, fields]. It holds no state: fields come from `refresh` and are passed in."""
 
@@ -47,6 +61,10 @@ class AbstractAction(ABC):
     @abstractmethod
     def evaluate(self, U: Field, fields: Any, gradient: bool = True, parameters: bool = False) -> Evaluation:
         """The value, the gradient by the links, and the gradient by trainable parameters, as asked for. Collective."""
+
+    def prepare(self, U: Field, fields: Any) -> Prepared:
+        """The action with its gradient, ready to be evaluated again and again while U changes. Collective."""
+        return _kept(U, lambda: self.evaluate(U, fields))
 
     def with_memory(self, fields: Any) -> Any:
         """Fields to evaluate along one trajectory: beside them what helps later evaluations may be kept."""
@@ -134,6 +152,35 @@ class Sum(AbstractAction):
         slopes = [by_parameter[k] for k in sorted(by_parameter)]
         return Evaluation(value, total, steps, values, numpy.concatenate(slopes))
 
+    def prepare(self, U: Field, fields: list[Any]) -> Prepared:
+        groups = self._groups(fields)
+        parts = [self._prepare_group(group, U, fields[group[0]]) for group in groups]
+        weights = [float(self.weights[group[0]]) if len(group) == 1 else 1.0 for group in groups]
+        total = parts[0].gradient
+        with recording(U.lattice) as steps:
+            if weights[0] != 1:
+                copied(total, total, weights[0])
+            for part, weight in zip(parts[1:], weights[1:], strict=True):
+                add(total, part.gradient, weight)
+        sum_up = Program(steps) if steps else None
+
+        def evaluate() -> Evaluation:
+            found, values = [part.evaluate() for part in parts], numpy.zeros(len(self.terms))
+            if sum_up:
+                sum_up.run(1)
+            for group, one in zip(groups, found, strict=True):
+                values[group] = one.value if len(group) == 1 else one.dweights
+            value = sum(weight * one for weight, one in zip(self.weights, values, strict=True))
+            return Evaluation(value, total, sum(one.steps for one in found), values)
+
+        return Prepared(total, evaluate)
+
+    def _prepare_group(self, group: list[int], U: Field, fields: Any) -> Prepared:
+        first, terms, weights = self.terms[group[0]], [self.terms[k] for k in group], self.weights[group]
+        if len(group) == 1 or not isinstance(first, FamilyAction):
+            return first.prepare(U, fields)
+        return _kept(U, lambda: first.evaluate_together(terms, weights, U, fields, True))
+
     def _groups(self, fields: list[Any]) -> list[list[int]]:
         """The numbers of the terms, those of one family on the same fields together."""
         groups: dict[Hashable, list[int]] = {}
@@ -166,52 +213,6 @@ class Sum(AbstractAction):
         return Sum(self.terms, [float(weight) for weight in weights])
 
 
-class LinkMap(Protocol):
-    """A map of links to links with parameters, and its pullback: a network."""
-
-    parameters: numpy.ndarray
-
-    def with_parameters(self, parameters: numpy.ndarray) -> LinkMap: ...
-
-    def apply(self, U: Field) -> tuple[Field, Any]: ...
-
-    def pullback(self, tape: Any, cotangent: Field) -> tuple[Field, numpy.ndarray]: ...
-
-
-@final
-class Transformed(AbstractAction):
-    """S[map(U), fields]: the action of transformed links."""
-
-    def __init__(self, action: AbstractAction, link_map: LinkMap):
-        self.action, self.map = action, link_map
-
-    @property
-    def slot(self) -> Hashable | None:
-        return self.action.slot
-
-    def refresh(self, draw: Draw, U: Field) -> Any:
-        return self.action.refresh(draw, self.map.apply(U)[0])
-
-    def with_memory(self, fields: Any) -> Any:
-        return self.action.with_memory(fields)
-
-    def evaluate(self, U: Field, fields: Any, gradient: bool = True, parameters: bool = False) -> Evaluation:
-        V, tape = self.map.apply(U)
-        inner = self.action.evaluate(V, fields, gradient or parameters, False)
-        if not (gradient or parameters):
-            return inner
-        assert inner.gradient is not None
-        dU, dparameters = self.map.pullback(tape, inner.gradient)
-        return Evaluation(inner.value, dU if gradient else None, inner.steps, dparameters=dparameters.ravel())
-
-    @property
-    def parameters(self) -> numpy.ndarray:
-        return self.map.parameters.ravel()
-
-    def with_parameters(self, parameters: numpy.ndarray) -> Transformed:
-        return Transformed(self.action, self.map.with_parameters(parameters.reshape(self.map.parameters.shape)))
-
-
 def as_sum(action: AbstractAction) -> Sum:
     """The action as a Sum, of one term if it is none."""
     return action if isinstance(action, Sum) else Sum((action,), (1.0,))
@@ -240,4 +241,16 @@ def match_slots(guide: Sum, target: Sum) -> list[int | None]:
 
 def zero_gradient(U: Field) -> Field:
     """A gradient of zeros for links U."""
-    return Field(U.lattice, MATRICES, U.precision).fill(0)
+    return cleared(Field(U.lattice, MATRICES, U.precision, U.colors))
+
+
+def _kept(U: Field, evaluate: Callable[[], Evaluation]) -> Prepared:
+    """What `evaluate` gives, with its gradient put into one field each time."""
+    C = Field(U.lattice, MATRICES, U.precision, U.colors)
+
+    def evaluate_anew() -> Evaluation:
+        found = evaluate()
+        assert found.gradient is not None
+        return replace(found, gradient=copied(C, found.gradient))
+
+    return Prepared(C, evaluate_anew)
