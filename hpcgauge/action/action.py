@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, final
 
 import numpy
@@ -12,11 +13,13 @@ import numpy
 from hpcgauge.fields.field import MATRICES, Field
 from hpcgauge.kernels.algebra import add, cleared, copied, scaled
 from hpcgauge.kernels.draws import Draw
-from hpcgauge.kernels.program import Program
+from hpcgauge.kernels.program import Callback, Program, Step
 from hpcgauge.kernels.recording import recording
 
 NO_PARAMETERS = numpy.zeros(0)
 MAX_TERMS = 32
+# Bytes of links
+SMALL = 2**24
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An action with its gradient, set up once for many evaluations.
+    """An action as steps of a program, to be done again and again while the links change.
 
-    `evaluate`: gives both at what the links hold when it is called; collective. `gradient`: the field that it leaves C
-    in, which the caller may change in between.
+    `result`: what the steps came to; None where they did not come to their end, and `evaluate` has to. `gradient`: the
+    field in which they leave C, if it was asked for; it may be changed before they are done again.
     """
 
-    gradient: Field
-    evaluate: Callable[[], Evaluation]
+    steps: list[Step]
+    result: Callable[[], Evaluation | None]
+    gradient: Field | None = None
 
 
 class AbstractAction(ABC):
@@ -62,9 +66,9 @@ class AbstractAction(ABC):
     def evaluate(self, U: Field, fields: Any, gradient: bool = True, parameters: bool = False) -> Evaluation:
         """The value, the gradient by the links, and the gradient by trainable parameters, as asked for. Collective."""
 
-    def prepare(self, U: Field, fields: Any) -> Prepared:
-        """The action with its gradient, ready to be evaluated again and again while U changes. Collective."""
-        return _kept(U, lambda: self.evaluate(U, fields))
+    def prepare(self, U: Field, fields: Any, gradient: bool = True) -> Prepared:
+        """`evaluate` as steps of a program. Collective."""
+        return _in_python(U, gradient, lambda: self.evaluate(U, fields, gradient))
 
     def with_memory(self, fields: Any) -> Any:
         """Fields to evaluate along one trajectory: beside them what helps later evaluations may be kept."""
@@ -152,34 +156,29 @@ class Sum(AbstractAction):
         slopes = [by_parameter[k] for k in sorted(by_parameter)]
         return Evaluation(value, total, steps, values, numpy.concatenate(slopes))
 
-    def prepare(self, U: Field, fields: list[Any]) -> Prepared:
+    def prepare(self, U: Field, fields: list[Any], gradient: bool = True) -> Prepared:
         groups = self._groups(fields)
-        parts = [self._prepare_group(group, U, fields[group[0]]) for group in groups]
+        parts = [self._prepare_group(group, U, fields[group[0]], gradient) for group in groups]
         weights = [float(self.weights[group[0]]) if len(group) == 1 else 1.0 for group in groups]
-        total = parts[0].gradient
-        with recording(U.lattice) as steps:
-            if weights[0] != 1:
-                copied(total, total, weights[0])
-            for part, weight in zip(parts[1:], weights[1:], strict=True):
-                add(total, part.gradient, weight)
-        sum_up = Program(steps) if steps else None
+        with recording(U.lattice) as sum_up:
+            total = _weighted_sum([part.gradient for part in parts], weights) if gradient else None
 
-        def evaluate() -> Evaluation:
-            found, values = [part.evaluate() for part in parts], numpy.zeros(len(self.terms))
-            if sum_up:
-                sum_up.run(1)
+        def result() -> Evaluation | None:
+            found, values = [part.result() for part in parts], numpy.zeros(len(self.terms))
             for group, one in zip(groups, found, strict=True):
+                if one is None:
+                    return None
                 values[group] = one.value if len(group) == 1 else one.dweights
             value = sum(weight * one for weight, one in zip(self.weights, values, strict=True))
-            return Evaluation(value, total, sum(one.steps for one in found), values)
+            return Evaluation(value, total, sum(one.steps for one in found if one), values)
 
-        return Prepared(total, evaluate)
+        return Prepared([*chain.from_iterable(part.steps for part in parts), *sum_up], result, total)
 
-    def _prepare_group(self, group: list[int], U: Field, fields: Any) -> Prepared:
+    def _prepare_group(self, group: list[int], U: Field, fields: Any, gradient: bool) -> Prepared:
         first, terms, weights = self.terms[group[0]], [self.terms[k] for k in group], self.weights[group]
         if len(group) == 1 or not isinstance(first, FamilyAction):
-            return first.prepare(U, fields)
-        return _kept(U, lambda: first.evaluate_together(terms, weights, U, fields, True))
+            return first.prepare(U, fields, gradient)
+        return _in_python(U, gradient, lambda: first.evaluate_together(terms, weights, U, fields, gradient))
 
     def _groups(self, fields: list[Any]) -> list[list[int]]:
         """The numbers of the terms, those of one family on the same fields together."""
@@ -244,13 +243,42 @@ def zero_gradient(U: Field) -> Field:
     return cleared(Field(U.lattice, MATRICES, U.precision, U.colors))
 
 
-def _kept(U: Field, evaluate: Callable[[], Evaluation]) -> Prepared:
-    """What `evaluate` gives, with its gradient put into one field each time."""
-    C = Field(U.lattice, MATRICES, U.precision, U.colors)
+def is_small(U: Field) -> bool:
+    """True where launches take about as long to begin as to run."""
+    return U.data.nbytes <= SMALL
 
-    def evaluate_anew() -> Evaluation:
-        found = evaluate()
-        assert found.gradient is not None
-        return replace(found, gradient=copied(C, found.gradient))
 
-    return Prepared(C, evaluate_anew)
+def repeated(action: AbstractAction, U: Field, fields: Any, gradient: bool = True) -> Callable[[], Evaluation]:
+    """A function that evaluates the action at what U holds when it is called. Both collective."""
+    prepared = action.prepare(U, fields, gradient)
+    program = Program(prepared.steps)
+
+    def evaluate() -> Evaluation:
+        program.run(1)
+        return prepared.result() or action.evaluate(U, fields, gradient)
+
+    return evaluate
+
+
+def _in_python(U: Field, gradient: bool, evaluate: Callable[[], Evaluation]) -> Prepared:
+    """One step, in which Python evaluates, and puts the gradient into one field each time."""
+    C = Field(U.lattice, MATRICES, U.precision, U.colors) if gradient else None
+    found: list[Evaluation] = []
+
+    def step() -> None:
+        one = evaluate()
+        if C is not None and one.gradient is not None:
+            copied(C, one.gradient)
+        found[:] = [replace(one, gradient=C)]
+
+    return Prepared([Callback(U.lattice, step)], lambda: found[0], C)
+
+
+def _weighted_sum(gradients: Sequence[Field | None], weights: Sequence[float]) -> Field:
+    """The sum, in the first field."""
+    total, *others = [gradient for gradient in gradients if gradient is not None]
+    if weights[0] != 1:
+        copied(total, total, weights[0])
+    for other, weight in zip(others, weights[1:], strict=True):
+        add(total, other, weight)
+    return total

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any, Protocol, final
 
 import numpy
 
-from hpcgauge.action.action import AbstractAction, Evaluation, Prepared
+from hpcgauge.action.action import AbstractAction, Evaluation, Prepared, is_small
 from hpcgauge.fields.field import Field
 from hpcgauge.kernels.draws import Draw
-from hpcgauge.kernels.program import Program
 from hpcgauge.kernels.recording import recording
-
-# Bytes of links up to which a network is recorded: all of its fields are kept then, and launches take time to start.
-SMALL = 2**24
 
 
 class LinkMap(Protocol):
@@ -59,23 +56,22 @@ class Transformed(AbstractAction):
         dU, dparameters = self.map.pullback(tape, inner.gradient)
         return Evaluation(inner.value, dU if gradient else None, inner.steps, dparameters=dparameters.ravel())
 
-    def prepare(self, U: Field, fields: Any) -> Prepared:
-        if not getattr(self.map, "is_straight", False) or U.data.nbytes > SMALL:
-            return super().prepare(U, fields)
+    def prepare(self, U: Field, fields: Any, gradient: bool = True) -> Prepared:
+        if not (getattr(self.map, "is_straight", False) and is_small(U)):
+            return super().prepare(U, fields, gradient)
         with recording(U.lattice) as forth:
             V, tape = self.map.apply(U)
-        inner = self.action.prepare(V, fields)
+        inner = self.action.prepare(V, fields, gradient)
+        if inner.gradient is None:
+            return Prepared([*forth, *inner.steps], inner.result)
         with recording(U.lattice) as back:
             dU, _ = self.map.pullback(tape, inner.gradient)
-        apply, pull_back = Program(forth), Program(back)
 
-        def evaluate() -> Evaluation:
-            apply.run(1)
-            found = inner.evaluate()
-            pull_back.run(1)
-            return Evaluation(found.value, dU, found.steps)
+        def result() -> Evaluation | None:
+            found = inner.result()
+            return found and replace(found, gradient=dU)
 
-        return Prepared(dU, evaluate)
+        return Prepared([*forth, *inner.steps, *back], result, dU)
 
     @property
     def parameters(self) -> numpy.ndarray:

@@ -12,7 +12,7 @@ import numpy
 from hpcgauge.fermion.staggered import Staggered
 from hpcgauge.fields.field import Field
 from hpcgauge.kernels import program
-from hpcgauge.kernels.algebra import cleared, zeros_like
+from hpcgauge.kernels.algebra import zeros_like
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, writes
 from hpcgauge.kernels.loop import Launch
 from hpcgauge.kernels.program import Loop, Program, Step
@@ -116,7 +116,7 @@ class Descent:
     def begin(self, D: Staggered, shifted: Sequence[Shifted] = ()) -> None:
         """Nothing; from here on the operator is D, until `end`. Shifted systems go beside the only right-hand side, if
         x = 0 and `restart` comes next. Collective."""
-        cleared(self.p)
+        self.p.fill(0)
         self._advance.alpha[:] = 0
         self._shifted = shifted
         self.product = D.normal_launches(self.p, self._middle, self.q, self._parity)
@@ -144,16 +144,15 @@ class Descent:
         self.settle()
         return steps
 
-    def whole(self, squares: numpy.ndarray, goals: numpy.ndarray, max_steps: int) -> tuple[list[Step], numpy.ndarray]:
-        """The steps from x = 0, r with |r|^2 = squares and p = 0 to the goals, and the array that then holds how many
-        the recursion made."""
+    def whole(self, sizes: numpy.ndarray, limits: numpy.ndarray) -> tuple[list[Step], Loop]:
+        """The steps from x = 0, p = 0 and |r|^2 = sizes until it is at most limits times sizes; the loop in them."""
         assert self.program is not None
-        first, loop = self._advance, Loop(self.program.steps, max_steps)
-        none, one = numpy.zeros(len(squares)), numpy.ones(len(squares))
-        begin = [program.copy(first.alpha, none), program.copy(first.gamma, one), program.copy(first.beta, none)]
-        begin += [program.copy(self.squares, squares), program.copy(self.goals, goals)]
+        first, loop = self._advance, Loop(self.program.steps)
+        none, one = numpy.zeros(len(sizes)), numpy.ones(len(sizes))
+        begin = program.copy(first.alpha, none), program.copy(first.gamma, one), program.copy(first.beta, none)
+        goals = program.copy(self.squares, sizes), program.product(self.goals, limits, sizes)
         end = program.copy(first.flag, first.alpha), program.copy(first.gamma, none), program.copy(first.beta, one)
-        return [*begin, loop, *end, first.launch], loop.done
+        return [*begin, *goals, loop, *end, first.launch], loop
 
     def settle(self) -> None:
         """Nothing; every x takes the last alpha p, which waited for the next step. Collective."""

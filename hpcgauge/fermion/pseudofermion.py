@@ -8,20 +8,19 @@ from typing import final
 
 import numpy
 
-from hpcgauge.action.action import AbstractAction, Evaluation, FamilyAction, Prepared, zero_gradient
+from hpcgauge.action.action import AbstractAction, Evaluation, FamilyAction, Prepared, is_small, zero_gradient
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fermion.memory import Remembered
 from hpcgauge.fermion.multishift import solve_masses
-from hpcgauge.fermion.refinement import Own, stage_of
 from hpcgauge.fermion.solvers import Method, Solution, relative, solve_normal
-from hpcgauge.fermion.staggered import Staggered, check_boundary, default_boundary, gradient_kernel
-from hpcgauge.fermion.vectors import inner_all, inner_each, inner_each_kernel
+from hpcgauge.fermion.staggered import OPPOSITE, Staggered, check_boundary, default_boundary, gradient_kernel
+from hpcgauge.fermion.vectors import inner_all, inner_each
+from hpcgauge.fermion.whole import whole_solve
 from hpcgauge.fields.field import Field
 from hpcgauge.kernels.algebra import copied
 from hpcgauge.kernels.draws import Draw, random_vectors
-from hpcgauge.kernels.loop import Launch, run
-from hpcgauge.kernels.program import Program
-from hpcgauge.kernels.recording import record, recording
+from hpcgauge.kernels.loop import run
+from hpcgauge.kernels.recording import recording
 
 USUAL = Method()
 
@@ -95,30 +94,25 @@ class StaggeredAction(FamilyAction):
         (value,) = inner_each(phi, solution.value, self.parity)
         return Evaluation(value, self._gradient(D, solution.value, (1.0,)) if gradient else None, solution.steps)
 
-    def prepare(self, U: Field, fields: Field | Remembered) -> Prepared:
-        """Solves in the precision of U from zero are made by one program, and again by `evaluate` where a residual is
-        above the tolerance."""
-        if isinstance(fields, Remembered) or self.method.precision not in (None, U.precision):
-            return super().prepare(U, fields)
-        phi, tolerance, stage = fields, self.force_tolerance, stage_of(Own, fields, self.parity)
+    def prepare(self, U: Field, fields: Field | Remembered, gradient: bool = True) -> Prepared:
+        """On small lattices, solves in the precision of U from zero are steps of the program."""
+        is_simple = self.method.precision in (None, U.precision) and is_small(U)
+        if isinstance(fields, Remembered) or not is_simple:
+            return super().prepare(U, fields, gradient)
+        D, tolerance = self.operator(U), self.force_tolerance if gradient else self.tolerance
+        solve = whole_solve(D, fields, self.parity)
         with recording(U.lattice) as steps:
-            D = self.operator(U)
-            solve = stage.whole(D, phi, tolerance, self.max_steps)
-            value = Launch(inner_each_kernel(1), self.parity, x=phi, y=solve.x)
-            record(U.lattice, [value])
-            C = self._gradient(D, solve.x, (1.0,))
-        program = Program(steps)
+            D.prepare_links(solve.links)
+            copied(solve.b, fields)
+            steps += solve.steps(self.mass, tolerance, self.max_steps)
+            C = self._gradient_of(D, solve.x, solve.product, (1.0,)) if gradient else None
 
-        def evaluate() -> Evaluation:
-            program.run(1)
-            done = int(solve.rounds[0])
-            if (relative(solve.squares, solve.sizes) <= tolerance).all():
-                return Evaluation(float(value.sums[0]), C, done)
-            found = self.evaluate(U, phi)
-            assert found.gradient is not None
-            return Evaluation(found.value, copied(C, found.gradient), done + found.steps)
+        def result() -> Evaluation | None:
+            if not (relative(solve.squares, solve.sizes) <= tolerance).all():
+                return None
+            return Evaluation(float(solve.overlaps[0]), C, int(solve.rounds[0]))
 
-        return Prepared(C, evaluate)
+        return Prepared(steps, result, C)
 
     def evaluate_together(
         self, terms: Sequence[AbstractAction], weights: numpy.ndarray, U: Field, fields: Field, gradient: bool
@@ -136,7 +130,9 @@ class StaggeredAction(FamilyAction):
     def _gradient(self, D: Staggered, X: Field, weights: Sequence[float] | numpy.ndarray) -> Field:
         """C of sum_k weights[k] phi^+ X_k. Collective."""
         # Y = D X; its part m X gives X X^+ - X X^+ = 0, so K X is enough.
-        Y = D.hop(X, "odd" if self.tastes == 4 else "both")
+        return self._gradient_of(D, X, D.hop(X, OPPOSITE[self.parity]), weights)
+
+    def _gradient_of(self, D: Staggered, X: Field, Y: Field, weights: Sequence[float] | numpy.ndarray) -> Field:
         C = zero_gradient(D.U)
         run(gradient_kernel(D.U.lattice.dimensions, len(weights)), C=C, X=X, Y=Y, boundary=D.boundary, weight=weights)
         return C

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TypeVar, final
+from typing import final
 
 import numpy
 
@@ -13,16 +12,14 @@ from hpcgauge.fermion.descent import Descent, difference_kernel
 from hpcgauge.fermion.staggered import Staggered
 from hpcgauge.fermion.vectors import inner_each_kernel
 from hpcgauge.fields.field import Field
-from hpcgauge.kernels.algebra import cleared, combine, copied
+from hpcgauge.kernels.algebra import combine
 from hpcgauge.kernels.convert import convert
 from hpcgauge.kernels.loop import Launch
-from hpcgauge.kernels.recording import record
 
 # Single precision is asked for so much before the residual is made anew in double.
 DROP = 0.01
 # So many steps are made at most before that: where single precision gets nowhere, double is to go on.
 PATIENCE = 1000
-AnyStage = TypeVar("AnyStage", bound="Stage")
 
 
 class Stage(ABC):
@@ -58,23 +55,12 @@ class Stage(ABC):
         """Nothing; D is not held any more."""
 
     def _set(self, b: Field, start: Field | None) -> None:
-        copied(self.b, b)
+        self.b.copy_from(b)
         if start is None:
-            cleared(self.x)
-            copied(self.r, b)
+            self.x.fill(0)
+            self.r.copy_from(b)
         else:
-            copied(self.x, start)
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A recorded solve. Once the steps are done: `x`; `squares`, |b - D^+D x|^2 made anew, for sources with |b|^2 =
-    `sizes`; `rounds`, the number of steps of the recursion."""
-
-    x: Field
-    sizes: numpy.ndarray
-    squares: numpy.ndarray
-    rounds: numpy.ndarray
+            self.x.copy_from(start)
 
 
 @final
@@ -90,22 +76,12 @@ class Own(Stage):
         self.descent.begin(D)
 
     def update(self) -> numpy.ndarray:
-        copied(self.descent.p, self.x)
+        self.descent.p.copy_from(self.x)
         for launch in self.descent.product:
             launch()
         squares = numpy.array(self._difference())
         self.descent.restart(squares)
         return squares
-
-    def whole(self, D: Staggered, b: Field, tolerance: float, max_steps: int) -> Whole:
-        """A solve from x = 0 to the tolerance in one recursion, as steps of an open recording. Collective."""
-        sizes = numpy.array(Launch(inner_each_kernel(b.kind.count), self.parity, x=b, y=b)())
-        self.begin(D, b, None)
-        steps, rounds = self.descent.whole(sizes, tolerance**2 * sizes, max_steps)
-        record(self.x.lattice, steps)
-        copied(self.descent.p, self.x)
-        record(self.x.lattice, [*self.descent.product, self._difference])
-        return Whole(self.x, sizes, self._difference.sums, rounds)
 
     def end(self) -> None:
         self.descent.end()
@@ -148,7 +124,7 @@ class Mixed(Stage):
         self.descent.end()
 
 
-def stage_of(kind: type[AnyStage], like: Field, parity: str) -> AnyStage:
+def stage_of(kind: type[Stage], like: Field, parity: str) -> Stage:
     """A stage for sources of this kind on this lattice, made once: setting it up costs as much as tens of steps on a
     small lattice."""
     key = kind, like.kind, like.precision, like.colors, parity

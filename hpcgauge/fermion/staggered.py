@@ -100,11 +100,23 @@ class Staggered:
     @functools.cached_property
     def links(self) -> Field:
         """What a hop multiplies with. Collective at the first use."""
+        return self.prepare_links(self.empty_links())
+
+    def empty_links(self) -> Field:
+        """A new field for what a hop multiplies with."""
         dimensions = self.U.lattice.dimensions
         kind = hop_rows_kind(dimensions) if self.is_compressed else hop_links_kind(dimensions)
-        W = Field(self.U.lattice, kind, self.U.precision, self.U.colors)
-        run(hop_links_kernel(dimensions, self.is_compressed), W=W, U=self.U, boundary=self.boundary)
+        return Field(self.U.lattice, kind, self.U.precision, self.U.colors)
+
+    def prepare_links(self, W: Field) -> Field:
+        """The field W, which holds what a hop multiplies with. Collective."""
+        kernel = hop_links_kernel(self.U.lattice.dimensions, self.is_compressed)
+        run(kernel, W=W, U=self.U, boundary=self.boundary)
         return W
+
+    def on(self, W: Field) -> Staggered:
+        """The same operator on prepared links."""
+        return self._with(self.mass, W)
 
     def astype(self, precision: str) -> Staggered:
         """The same operator on links rounded to "single", or from there to "double". Collective at the first use."""

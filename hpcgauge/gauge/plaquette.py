@@ -52,14 +52,19 @@ class PlaquetteAction(AbstractAction):
         return None
 
     def evaluate(self, U: Field, fields: Any = None, gradient: bool = True, parameters: bool = False) -> Evaluation:
-        if not gradient:
-            return Evaluation(self._value(U, *run(PLAQUETTE_SUM, U=U)))
-        return self.prepare(U, fields).evaluate()
+        launch, C = self._launch(U, gradient)
+        return Evaluation(self._value(U, *launch()), C)
 
-    def prepare(self, U: Field, fields: Any) -> Prepared:
+    def prepare(self, U: Field, fields: Any, gradient: bool = True) -> Prepared:
+        launch, C = self._launch(U, gradient)
+        return Prepared([launch], lambda: Evaluation(self._value(U, float(launch.sums[0])), C), C)
+
+    def _launch(self, U: Field, gradient: bool) -> tuple[Launch, Field | None]:
+        """What sums Re tr P, and the field of the gradient if it is asked for."""
+        if not gradient:
+            return Launch(PLAQUETTE_SUM, U=U), None
         C = Field(U.lattice, MATRICES, U.precision, U.colors)
-        launch = Launch(STAPLE_AND_PLAQUETTE_SUM, sum=C, U=U, factor=-self.beta / U.colors)
-        return Prepared(C, lambda: Evaluation(self._value(U, *launch()), C))
+        return Launch(STAPLE_AND_PLAQUETTE_SUM, sum=C, U=U, factor=-self.beta / U.colors), C
 
     def _value(self, U: Field, total: float) -> float:
         """S for a sum of Re tr P."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, final
 
 import numpy
 
+from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.loop import Launch
 from hpcgauge.kernels.runtime import Step as Entry
 from hpcgauge.kernels.runtime import runtime
@@ -34,6 +35,7 @@ class Kind(IntEnum):
     STOP = 4
     SHIFT = 5
     LOOP = 6
+    PRODUCT = 7
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,34 @@ class Shift:
 class Loop:
     """Steps that are done again and again, until a stop among them, at most `rounds` times; a step itself.
 
-    `done`: an array with how often the list was done to its end at last.
+    `rounds`, `done`: arrays of one number; how often the list was done to its end at last.
     """
 
-    def __init__(self, steps: Sequence[Step], rounds: int):
-        self.body, self.done = Program(steps), numpy.zeros(1)
-        self._rounds = numpy.array([float(rounds)])
+    def __init__(self, steps: Sequence[Step]):
+        self.body, self.rounds, self.done = Program(steps), numpy.zeros(1), numpy.zeros(1)
 
-    @property
+    @functools.cached_property
     def step(self) -> Entry:
         """What compiled code takes."""
-        table, addresses = self.body.table, (self.done.ctypes.data, self._rounds.ctypes.data)
+        table, addresses = self.body.table, (self.done.ctypes.data, self.rounds.ctypes.data)
         return Entry(Kind.LOOP, ctypes.addressof(table), *addresses, count=len(table))
 
     def run_stepped(self) -> None:
         """The same with a stop at every launch for ghosts and sums. Collective."""
-        self.done[0] = self.body.run_stepped(int(self._rounds[0]))
+        self.done[0] = self.body.run_stepped(int(self.rounds[0]))
+
+
+@dataclass(frozen=True)
+class Callback:
+    """A step that is a function of Python."""
+
+    lattice: Lattice
+    function: Callable[[], Any]
+
+    @property
+    def step(self) -> Entry:
+        """An entry that compiled code passes over."""
+        return Entry(Kind.COPY)
 
 
 def copy(out: numpy.ndarray, a: numpy.ndarray, flag: numpy.ndarray | None = None) -> Arithmetic:
@@ -111,6 +125,11 @@ def ratio(out: numpy.ndarray, a: numpy.ndarray, b: numpy.ndarray, flag: numpy.nd
     return Arithmetic(Kind.RATIO, out, a, b, flag)
 
 
+def product(out: numpy.ndarray, a: numpy.ndarray, b: numpy.ndarray) -> Arithmetic:
+    """out = a b."""
+    return Arithmetic(Kind.PRODUCT, out, a, b)
+
+
 def above(out: numpy.ndarray, a: numpy.ndarray, b: numpy.ndarray) -> Arithmetic:
     """out = 1 where a > b, else 0."""
     return Arithmetic(Kind.ABOVE, out, a, b)
@@ -121,22 +140,22 @@ def stop_unless(flag: numpy.ndarray) -> Arithmetic:
     return Arithmetic(Kind.STOP, a=flag)
 
 
-Step = Launch | Arithmetic | Shift | Loop
+Step = Launch | Arithmetic | Shift | Loop | Callback
 
 
 @final
 class Program:
-    """A list of launches on one lattice and arithmetic, in the order in which they are done."""
+    """A list of launches on one lattice and other steps, in the order in which they are done."""
 
     def __init__(self, steps: Sequence[Step]):
         self.steps = list(steps)
-        self.world = next(step.lattice.world for step in steps if isinstance(step, Launch))
+        self.world = next(step.lattice.world for step in steps if isinstance(step, Launch | Callback))
         described = [_step_of(step) for step in self.steps]
         self.table = (Entry * len(described))(*described)
 
     def run(self, rounds: int) -> int:
         """How often the list was done to its end before a stop, at most `rounds` times. Collective."""
-        if self.world.size > 1:
+        if self.world.size > 1 or self._has_callbacks:
             return self.run_stepped(rounds)
         done = 0
         while done < rounds:
@@ -155,21 +174,27 @@ class Program:
                     stretch.complete()
                 elif isinstance(stretch, Loop):
                     stretch.run_stepped()
+                elif isinstance(stretch, Callback):
+                    stretch.function()
                 elif not stretch():
                     return done
         return rounds
 
     @functools.cached_property
-    def _stretches(self) -> list[Launch | Loop | _Stretch]:
+    def _has_callbacks(self) -> bool:
+        return any(isinstance(step, Callback) for step in self.steps)
+
+    @functools.cached_property
+    def _stretches(self) -> list[Launch | Loop | Callback | _Stretch]:
         """The list with all that happens on this rank between launches of all ranks in one."""
-        found: list[Launch | Loop | _Stretch] = []
+        found: list[Launch | Loop | Callback | _Stretch] = []
         for is_local, group in itertools.groupby(enumerate(self.steps), lambda pair: _is_local(pair[1])):
             pairs = list(group)
             steps = [step for _, step in pairs]
             if is_local:
                 found.append(_Stretch(steps, ctypes.byref(self.table, pairs[0][0] * ctypes.sizeof(Entry))))
             else:
-                found += [step for step in steps if isinstance(step, Launch | Loop)]
+                found += [step for step in steps if isinstance(step, Launch | Loop | Callback)]
         return found
 
 
@@ -193,7 +218,7 @@ class _Stretch:
 
 
 def _is_local(step: Step) -> bool:
-    return step.is_local if isinstance(step, Launch) else not isinstance(step, Loop)
+    return step.is_local if isinstance(step, Launch) else not isinstance(step, Loop | Callback)
 
 
 def _step_of(step: Step) -> Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hpcgauge.fields.lattice import Lattice
@@ -24,9 +24,3 @@ def recording(lattice: Lattice) -> Iterator[list[Step]]:
         yield steps
     finally:
         lattice.recorded = None
-
-
-def record(lattice: Lattice, steps: Sequence[Step]) -> None:
-    """Nothing; the steps are the next of the lattice's open recording."""
-    assert lattice.recorded is not None, "no recording is open"
-    lattice.recorded += steps

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
-from hpcgauge.action.action import AbstractAction, Prepared, Sum, as_sum, match_slots
+from hpcgauge.action.action import AbstractAction, Evaluation, Sum, as_sum, match_slots, repeated
 from hpcgauge.errors import PhysicsError
 from hpcgauge.fields.field import Field
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT, kinetic, reunitarised
@@ -105,11 +105,12 @@ class HMC:
         U, P = state.U.copy(), random_momenta(state.U.lattice, draw)
         fields = self.target.refresh(draw.of(Stream.PSEUDOFERMION), state.U)
         forces = _Forces(self, fields)
-        before = self.target.evaluate(state.U, fields, gradient=False)
+        energy = repeated(self.target, U, fields, gradient=False)
+        before = energy()
         K_0 = kinetic(P)
         integrate(self.moves, U, P, forces.gradients)
         K_tau = kinetic(P)
-        after = self.target.evaluate(U, fields, gradient=False)
+        after = energy()
         dH = K_tau - K_0 + after.value - before.value
         dH_guide = dH if self.guide is self.target else K_tau - K_0 + forces.change(state.U, U)
         _check(state.trajectory + 1, dH, U)
@@ -151,7 +152,7 @@ class _Forces:
         for level in hmc.levels:
             action = Sum([guide.terms[k] for k in level.terms], [float(guide.weights[k]) for k in level.terms])
             self.parts.append((action, action.with_memory([on_fields[k] for k in level.terms])))
-        self._prepared: dict[tuple[int, Field], Prepared] = {}
+        self._prepared: dict[tuple[int, Field], Callable[[], Evaluation]] = {}
         self.ends_in_kicks = all(_kicks_at_end(end, len(self.parts)) for end in (hmc.moves, hmc.moves[::-1]))
         self.first: dict[int, float] = {}
         self.latest: dict[int, float] = {}
@@ -165,8 +166,8 @@ class _Forces:
     def _gradient(self, level: int, U: Field) -> Field:
         if (level, U) not in self._prepared:
             action, fields = self.parts[level]
-            self._prepared[level, U] = action.prepare(U, fields)
-        evaluation = self._prepared[level, U].evaluate()
+            self._prepared[level, U] = repeated(action, U, fields)
+        evaluation = self._prepared[level, U]()
         self.first.setdefault(level, evaluation.value)
         self.latest[level] = evaluation.value
         self.steps += evaluation.steps

@@ -3,12 +3,13 @@
 #include "call.h"
 #include "sum_runtime.h"
 
-enum Kind : long { LAUNCH, COPY, RATIO, ABOVE, STOP, SHIFT, LOOP };
+enum Kind : long { LAUNCH, COPY, RATIO, ABOVE, STOP, SHIFT, LOOP, PRODUCT };
 
 // LAUNCH: `call`, a struct Call. LOOP: the steps at `call`, `count` of them, at most a[0] times, until one of them stops;
 //         out[0] = how often they were done to their end. Else for each k < count
 // COPY:  out[k] = a[k] where flag[k] is not 0; no flag: everywhere
 // RATIO: out[k] = a[k] / b[k] where flag[k] is not 0
+// PRODUCT: out[k] = a[k] b[k]
 // ABOVE: out[k] = 1 where a[k] > b[k], else 0
 // STOP:  the program ends if no a[k] is other than 0
 // SHIFT: conjugate gradients of A + sigma from those of A (hep-lat/9612014), where the flag is not 0; its residual is zeta r.
@@ -138,6 +139,7 @@ long one_step(const Step* step) {
                 if (step->flag[k]) step->out[k] = step->a[k] / step->b[k];
             break;
         case ABOVE: for (long k = 0; k < n; ++k) step->out[k] = step->a[k] > step->b[k] ? 1 : 0; break;
+        case PRODUCT: for (long k = 0; k < n; ++k) step->out[k] = step->a[k] * step->b[k]; break;
         case SHIFT: shift_numbers(*step); break;
         case LOOP: step->out[0] = run_program((const Step*)step->call, n, (long)step->a[0]); break;
         case STOP: for (long k = 0; k < n; ++k) is_set += step->a[k] != 0; return is_set > 0;
