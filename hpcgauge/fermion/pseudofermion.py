@@ -104,13 +104,14 @@ class StaggeredAction(FamilyAction):
         with recording(U.lattice) as steps:
             D.prepare_links(solve.links)
             copied(solve.b, fields)
-            steps += solve.steps(self.mass, tolerance, self.max_steps)
+            own_steps, found = solve.steps(self.mass, tolerance, self.max_steps)
+            steps += own_steps
             C = self._gradient_of(D, solve.x, solve.product, (1.0,)) if gradient else None
 
         def result() -> Evaluation | None:
-            if not (relative(solve.squares, solve.sizes) <= tolerance).all():
+            if not (relative(found.squares, found.sizes) <= tolerance).all():
                 return None
-            return Evaluation(float(solve.overlaps[0]), C, int(solve.rounds[0]))
+            return Evaluation(float(found.overlaps[0]), C, int(found.rounds[0]))
 
         return Prepared(steps, result, C)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import final
 
 import numpy
@@ -16,13 +17,23 @@ from hpcgauge.kernels.loop import Launch
 from hpcgauge.kernels.program import Step
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """Numbers for each right-hand side: `sizes`, |b|^2; `squares`, |b - D^+D x|^2 made anew; `overlaps`, Re <b, x>.
+    `rounds`: the number of steps of the recursion."""
+
+    sizes: numpy.ndarray
+    squares: numpy.ndarray
+    overlaps: numpy.ndarray
+    rounds: numpy.ndarray
+
+
 @final
 class WholeSolve:
     """x with D^+D x = b on the sites of a parity, from x = 0 in one recursion, on fields of its own.
 
-    Before its steps are done, `links` must hold what D multiplies with and `b` the source. Afterwards: `x`; `product`,
-    K x on the opposite parity; arrays with a number for each right-hand side: `sizes`, |b|^2, `squares`,
-    |b - D^+D x|^2 made anew, `overlaps`, Re <b, x>; `rounds`, an array with the number of steps of the recursion.
+    Before its steps are done, `links` must hold what D multiplies with and `b` the source. Afterwards: `x`, and
+    `product`, K x on the opposite parity. All is written anew by the next solve.
     """
 
     def __init__(self, D: Staggered, like: Field, parity: str):
@@ -35,22 +46,22 @@ class WholeSolve:
         size, overlap = (Launch(inner, parity, x=self.b, y=y) for y in (self.b, self.x))
         residual = Launch(difference_kernel(n_rhs), parity, r=r, b=self.b, q=q)
         hop = Launch(hop_kernel(D.is_compressed), OPPOSITE[parity], out=self.product, W=self.links, psi=self.x, b=1.0)
-        self.sizes, self.squares, self.overlaps = size.sums, residual.sums, overlap.sums
-        recursion, self._loop = descent.whole(self.sizes, self._limits)
+        recursion, self._loop = descent.whole(size.sums, self._limits)
+        self._found = size.sums, residual.sums, overlap.sums, self._loop.done
         self._mass_square = descent.product[-1].numbers[:1]
-        self.rounds = self._loop.done
         begin = Launch(ZERO, out=self.x), Launch(ZERO, out=descent.p), _copy(r, self.b), size
         self._steps = [*begin, *recursion, _copy(descent.p, self.x), *descent.product, residual, overlap, hop]
 
-    def steps(self, mass: float, tolerance: float, max_steps: int) -> list[Step]:
-        """The steps for a mass, until |r| is at most the tolerance times |b|."""
-        limits = numpy.full(len(self._limits), tolerance**2)
-        return [
+    def steps(self, mass: float, tolerance: float, max_steps: int) -> tuple[list[Step], Outcome]:
+        """The steps for a mass, until |r| is at most the tolerance times |b|, and what they will have come to."""
+        begin = (
             program.copy(self._mass_square, numpy.array([mass**2])),
-            program.copy(self._limits, limits),
+            program.copy(self._limits, numpy.full(len(self._limits), tolerance**2)),
             program.copy(self._loop.rounds, numpy.array([float(max_steps)])),
-            *self._steps,
-        ]
+        )
+        outcome = [numpy.zeros_like(found) for found in self._found]
+        end = (program.copy(own, found) for own, found in zip(outcome, self._found, strict=True))
+        return [*begin, *self._steps, *end], Outcome(*outcome)
 
 
 def whole_solve(D: Staggered, like: Field, parity: str) -> WholeSolve:

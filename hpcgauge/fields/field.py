@@ -128,8 +128,8 @@ class Field:
 
     def fill(self, value: float) -> Field:
         """This field, every component set to `value`."""
-        self.data[:] = value
         self.touch()
+        self.data[:] = value
         return self
 
     def copy(self) -> Field:
@@ -138,8 +138,8 @@ class Field:
 
     def copy_from(self, other: Field) -> Field:
         """This field with the numbers of another of the same kind and precision."""
-        self.own_data[:] = other.own_data
         self.touch()
+        self.own_data[:] = other.own_data
         return self
 
     def astype(self, precision: str) -> Field:
@@ -155,8 +155,8 @@ class Field:
 
     def _set_sites(self, sites: numpy.ndarray) -> None:
         lanes = self.lattice.lanes(self.precision)
-        self.by_site[:] = sites.reshape(-1, lanes, self.components)
         self.touch()
+        self.by_site[:] = sites.reshape(-1, lanes, self.components)
 
     def local_to_numpy(self) -> tuple[numpy.ndarray, tuple[int, ...]]:
         """This rank's part, in the index order of `to_numpy`, and its origin (x, y, z, t)."""

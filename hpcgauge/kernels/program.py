@@ -90,6 +90,7 @@ class Loop:
 
     def __init__(self, steps: Sequence[Step]):
         self.body, self.rounds, self.done = Program(steps), numpy.zeros(1), numpy.zeros(1)
+        self.lattice = self.body.lattice
 
     @functools.cached_property
     def step(self) -> Entry:
@@ -149,7 +150,8 @@ class Program:
 
     def __init__(self, steps: Sequence[Step]):
         self.steps = list(steps)
-        self.world = next(step.lattice.world for step in steps if isinstance(step, Launch | Callback))
+        self.lattice: Lattice = next(step.lattice for step in steps if isinstance(step, Launch | Loop | Callback))
+        self.world = self.lattice.world
         described = [_step_of(step) for step in self.steps]
         self.table = (Entry * len(described))(*described)
 
