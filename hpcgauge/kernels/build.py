@@ -1,4 +1,4 @@
-"""From a Kernel to a function: the printed translation unit, the compiler, the cache.
+"""From a Kernel to a function: the compiler, the cache.
 
 A library is cached by its content: source, headers, flags and processor, and by its compiler. Where there is no
 compiler, the library of any compiler is taken. One process compiles a key while others wait for it, so many may start
@@ -17,12 +17,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpcgauge.errors import DeviceError
-from hpcgauge.kernels.kernel import SITE_FOLDER, Argument, Kernel, Numbers
+from hpcgauge.kernels.kernel import SITE_FOLDER, Kernel
+from hpcgauge.kernels.source import Target, source
 
 FLAGS = (
     "-std=c++17 -O2 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC"
@@ -31,18 +31,6 @@ FLAGS = (
 # A thread that has less to do than this costs more than it saves, and very much more on a busy machine.
 MIN_BLOCKS = 32
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"(.+?)"', re.MULTILINE)
-VIEW = {"matrix": "Matrices", "traceless": "TracelessMatrices", "vector": "Vectors", "real": "Reals", "any": "Reals"}
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a kernel is compiled for. `counts`: the elements of each field argument, in order."""
-
-    dimensions: int
-    colors: int
-    precision: str
-    lanes: int
-    counts: tuple[int, ...]
 
 
 @functools.cache
@@ -54,91 +42,6 @@ def build(kernel: Kernel, target: Target) -> Any:
     """
     problem = DeviceError if kernel.path.parent == SITE_FOLDER else ValueError
     return load_library(source(kernel, target), kernel.name, problem).launch
-
-
-def source(kernel: Kernel, target: Target) -> str:
-    """The translation unit: definitions, the header, and a loop over blocks around the site function."""
-    vectors = kernel.offsets.vectors(target.dimensions)
-    constants = "".join(f"static constexpr int {name} = {value};\n" for name, value in kernel.constants)
-    return f"""#define {"HPC_DOUBLE" if target.precision == "double" else "HPC_SINGLE"} 1
-#define LANES {target.lanes}
-#define N_DIMENSIONS {target.dimensions}
-#define COLORS {target.colors}
-#define N_OFFSETS {max(len(vectors), 1)}
-#define OFFSET_REACH {kernel.offsets.reach}
-{_place_table(kernel, target)}
-{constants}#include "call.h"
-#include "lattice.h"
-#include "sum.h"
-#include "{kernel.path if kernel.path.parent != SITE_FOLDER else kernel.path.name}"
-using namespace site;
-
-// One thread's share of a part
-static void share(const Call& call, const Part& part) {{
-    const site::Lattice lattice_{{call.tables[0], call.tables[1], call.tables[2], call.tables[3], call.is_large != 0}};
-    {_views(kernel, target)}
-    {_sum_declaration(kernel)}
-    #pragma omp for schedule(static) nowait
-    for (long i = 0; i < part.n_blocks; ++i) {{
-        const Site site_{{part.blocks[i], ONE_BLOCK, nullptr}};
-        {_call(kernel)}
-    }}
-    if (call.is_large) streams_end();
-    {_sum_merge(kernel)}
-}}
-
-extern "C" __attribute__((visibility("default"))) void launch(const Call* call, long part) {{
-    const Part& chosen = call->parts[part];
-    if (chosen.n_threads == 1) return share(*call, chosen);
-    #pragma omp parallel num_threads(chosen.n_threads)
-    share(*call, chosen);
-}}
-"""
-
-
-def _place_table(kernel: Kernel, target: Target) -> str:
-    lookup = kernel.offsets.lookup(target.dimensions)
-    width = lookup.shape[2]
-    entries = ",".join(str(entry) for entry in lookup.ravel())
-    return f"static constexpr int PLACE[{target.dimensions}][{target.dimensions}][{width}][{width}] = {{{entries}}};"
-
-
-def _views(kernel: Kernel, target: Target) -> str:
-    lines = []
-    for index, (field, count) in enumerate(zip(kernel.fields, target.counts, strict=True)):
-        inner = f"(scalar*)call.fields[{index}]"
-        braces = f"{{{inner}}}" if VIEW[field.element] == "Reals" else f"{{{{{inner}}}}}"
-        lines.append(f"const {VIEW[field.element]}<{count}> {field.name}{braces};")
-    start = 0
-    for number in kernel.numbers:
-        lines.append(f"const double* const {number.name} = call.numbers + {start};")
-        start += number.count
-    return "\n    ".join(lines)
-
-
-def _call(kernel: Kernel) -> str:
-    names = ["lattice_", "site_", *(a.name for a in kernel.arguments if isinstance(a, Argument | Numbers))]
-    if not kernel.n_sums:
-        return f"{kernel.name}({', '.join(names)});"
-    return (
-        f"real totals[{kernel.n_sums}] = {{}};\n        {kernel.name}({', '.join(names)}, totals);\n"
-        "        const mask counted = is_true_site(lattice_, site_);\n"
-        f"        UNROLL for (int k = 0; k < {kernel.n_sums}; ++k)"
-        " partial[k].add(select(counted, totals[k], broadcast(0)));"
-    )
-
-
-def _sum_declaration(kernel: Kernel) -> str:
-    return f"ExactSum partial[{kernel.n_sums}];" if kernel.n_sums else ""
-
-
-def _sum_merge(kernel: Kernel) -> str:
-    if not kernel.n_sums:
-        return ""
-    return (
-        "#pragma omp critical\n    "
-        f"for (int k = 0; k < {kernel.n_sums}; ++k) partial[k].merge_into((int64*)call.bins + k * SUM_BINS);"
-    )
 
 
 def is_built(kernel: Kernel, target: Target) -> bool:

@@ -4,7 +4,7 @@
 // Everything lives in `namespace site`, so that sqrt, exp, sin, ... are ours and never libm's or CUDA's;
 // a kernel header opens with `namespace site {`. All #ifdef and intrinsics of the project are in this file.
 //
-// Flags: HPC_DOUBLE or HPC_SINGLE; LANES = 2, 4, 8, 16 (also the width of a block in memory on the GPU).
+// Flags: HPC_DOUBLE or HPC_SINGLE; LANES = 2, 4, 8, 16 (GPU: the width of a block in memory, 16 or 32).
 // Compile with -ffp-contract=off -fno-math-errno -Wno-psabi (NVRTC: --fmad=false), without -ffast-math. Then every
 // function here gives the same bits in each lane for each LANES, instruction set and compiler.
 //
@@ -16,6 +16,7 @@
 #define SITE_METHOD __device__ __forceinline__
 #define SITE_CALL static __device__ __noinline__
 #define UNROLL _Pragma("unroll")
+#define WARP 32
 #else
 #define ON_GPU 0
 #define SITE_METHOD inline __attribute__((always_inline))
