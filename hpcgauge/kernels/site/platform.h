@@ -14,7 +14,7 @@
 #if defined(__CUDACC__)
 #define ON_GPU 1
 #define SITE_METHOD __device__ __forceinline__
-#define SITE_CALL static __device__ __noinline__
+#define SITE_CALL static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
 #define WARP 32
 #else

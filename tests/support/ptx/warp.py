@@ -1,0 +1,73 @@
+"""What threads of a warp tell each other: shuffles and votes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tests.support.ptx.text import Instruction, PtxError
+
+if TYPE_CHECKING:
+    from tests.support.ptx.machine import Action, Machine
+
+WARP = 32
+EVERY = np.uint32(0xFFFFFFFF)
+
+
+def bind_warp(machine: Machine, instruction: Instruction) -> Action | None:
+    """What an instruction does; None if it is none of these."""
+    name, operands = instruction.name, instruction.operands
+    if name == ("shfl", "sync", "bfly", "b32"):
+        return _butterfly(machine, operands)
+    if name in (("vote", "sync", "any", "pred"), ("vote", "sync", "all", "pred"), ("vote", "sync", "ballot", "b32")):
+        return _vote(machine, name[2], operands)
+    return None
+
+
+def _check(mask: np.ndarray | bool, members: np.ndarray) -> None:
+    """All threads of a warp must be here, and name each other."""
+    if (members != EVERY).any():
+        raise PtxError("not all threads of a warp are named")
+    if mask is not True:
+        here = np.asarray(mask).reshape(-1, WARP)
+        if (here.any(axis=1) != here.all(axis=1)).any():
+            raise PtxError("threads of a warp are not here")
+
+
+def _butterfly(machine: Machine, operands: list[str]) -> Action:
+    target, _, valid = operands[0].partition("|")
+    out = machine.register(target, np.uint32)
+    is_valid = machine.register(valid, np.bool_) if valid else None
+    a, distance, clamp, members = (machine.value(operand, np.uint32) for operand in operands[1:])
+    threads = np.arange(machine.n, dtype=np.int64)
+
+    def shuffle(mask: np.ndarray | bool) -> None:
+        _check(mask, members[mask] if mask is not True else members)
+        if (clamp != WARP - 1).any():
+            raise PtxError("a shuffle in parts of a warp")
+        np.copyto(out, a[threads ^ distance.astype(np.int64)], where=mask)
+        if is_valid is not None:
+            np.copyto(is_valid, True, where=mask)
+
+    return shuffle
+
+
+def _vote(machine: Machine, how: str, operands: list[str]) -> Action:
+    predicate, members = machine.value(operands[1], np.bool_), machine.value(operands[2], np.uint32)
+    if how == "ballot":
+        ballot = machine.register(operands[0], np.uint32)
+    else:
+        out = machine.register(operands[0], np.bool_)
+
+    def vote(mask: np.ndarray | bool) -> None:
+        _check(mask, members[mask] if mask is not True else members)
+        by_warp = predicate.reshape(-1, WARP)
+        if how == "ballot":
+            words = np.packbits(by_warp, axis=1, bitorder="little").view(np.uint32)
+            np.copyto(ballot, np.repeat(words.ravel(), WARP), where=mask)
+        else:
+            found = by_warp.any(axis=1) if how == "any" else by_warp.all(axis=1)
+            np.copyto(out, np.repeat(found, WARP), where=mask)
+
+    return vote
