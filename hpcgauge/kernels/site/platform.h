@@ -16,12 +16,14 @@
 #define SITE_METHOD __device__ __forceinline__
 #define SITE_CALL static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define UNROLL_ON_GPU UNROLL
 #define WARP 32
 #else
 #define ON_GPU 0
 #define SITE_METHOD inline __attribute__((always_inline))
 #define SITE_CALL static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 64")
+#define UNROLL_ON_GPU
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
 #if !defined(__clang__)
@@ -67,6 +69,8 @@ typedef int integer_scalar;
 static constexpr integer_scalar MAGNITUDE_BITS = 0x7fffffff;
 #endif
 static constexpr integer_scalar SIGN_BIT = -MAGNITUDE_BITS - 1;
+// Whether matrices that are used again are kept; on a GPU an array of them lies in memory, and may as well be read again.
+static constexpr bool KEEPS_MATRICES = !ON_GPU;
 
 #if ON_GPU
 

@@ -25,14 +25,10 @@ def bind_warp(machine: Machine, instruction: Instruction) -> Action | None:
     return None
 
 
-def _check(mask: np.ndarray | bool, members: np.ndarray) -> None:
-    """All threads of a warp must be here, and name each other."""
+def _check(members: np.ndarray) -> None:
+    """The machine brings all threads of a warp together; the program must mean that too."""
     if (members != EVERY).any():
         raise PtxError("not all threads of a warp are named")
-    if mask is not True:
-        here = np.asarray(mask).reshape(-1, WARP)
-        if (here.any(axis=1) != here.all(axis=1)).any():
-            raise PtxError("threads of a warp are not here")
 
 
 def _butterfly(machine: Machine, operands: list[str]) -> Action:
@@ -43,8 +39,8 @@ def _butterfly(machine: Machine, operands: list[str]) -> Action:
     threads = np.arange(machine.n, dtype=np.int64)
 
     def shuffle(mask: np.ndarray | bool) -> None:
-        _check(mask, members[mask] if mask is not True else members)
-        if (clamp != WARP - 1).any():
+        _check(members[mask])
+        if (clamp[mask] != WARP - 1).any():
             raise PtxError("a shuffle in parts of a warp")
         np.copyto(out, a[threads ^ distance.astype(np.int64)], where=mask)
         if is_valid is not None:
@@ -61,7 +57,7 @@ def _vote(machine: Machine, how: str, operands: list[str]) -> Action:
         out = machine.register(operands[0], np.bool_)
 
     def vote(mask: np.ndarray | bool) -> None:
-        _check(mask, members[mask] if mask is not True else members)
+        _check(members[mask])
         by_warp = predicate.reshape(-1, WARP)
         if how == "ballot":
             words = np.packbits(by_warp, axis=1, bitorder="little").view(np.uint32)
