@@ -7,20 +7,16 @@ at once.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
 import functools
-import hashlib
 import os
-import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from hpcgauge.errors import DeviceError
+from hpcgauge.kernels.cache import cache_folder, digest, included, locked
 from hpcgauge.kernels.kernel import SITE_FOLDER, Kernel
 from hpcgauge.kernels.source import Target, source
 
@@ -30,7 +26,6 @@ FLAGS = (
 ).split()
 # A thread that has less to do than this costs more than it saves, and very much more on a busy machine.
 MIN_BLOCKS = 32
-INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"(.+?)"', re.MULTILINE)
 
 
 @functools.cache
@@ -57,7 +52,7 @@ def load_library(text: str, name: str, problem: type[Exception] = DeviceError) -
     library = _library(text, name)
     if not library.exists():
         compiler = find_compiler()
-        with _locked(library):
+        with locked(library):
             if not library.exists():
                 _compile(compiler, text, library, problem)
     return ctypes.CDLL(str(library))
@@ -66,35 +61,12 @@ def load_library(text: str, name: str, problem: type[Exception] = DeviceError) -
 def _library(text: str, name: str) -> Path:
     """Where the library of a translation unit lies in the cache, built or not."""
     folder = cache_folder()
-    stem = f"{name}-{_digest((text, *_included(text), ' '.join(FLAGS), _processor()))[:32]}"
+    stem = f"{name}-{digest((text, *included(text), ' '.join(FLAGS), _processor()))[:32]}"
     try:
-        compiler = _digest((_compiler_identity(find_compiler()),))[:8]
+        compiler = digest((_compiler_identity(find_compiler()),))[:8]
     except DeviceError:
         return min(folder.glob(f"{stem}-*.so"), default=folder / f"{stem}-none.so")
     return folder / f"{stem}-{compiler}.so"
-
-
-def _digest(parts: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode())
-        digest.update(b"\0")
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _locked(library: Path) -> Iterator[None]:
-    """Only one process at a time is inside, for one library."""
-    with contextlib.ExitStack() as stack:
-        try:
-            lock = stack.enter_context(open(library.with_suffix(".lock"), "w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            raise DeviceError(
-                f"the kernel cache {library.parent} cannot be locked ({error.strerror}); set HPCGAUGE_CACHE to a "
-                "folder that can be written, of a file system with locks"
-            ) from None
-        yield
 
 
 def _compile(compiler: str, text: str, library: Path, problem: type[Exception]) -> None:
@@ -120,18 +92,6 @@ def _compile(compiler: str, text: str, library: Path, problem: type[Exception]) 
         raise problem(f"kernel {name} does not compile ({unit}): {' | '.join(errors[:3])}")
 
 
-def cache_folder() -> Path:
-    """The folder of compiled kernels: $HPCGAUGE_CACHE, else hpcgauge/ in the user's cache folder."""
-    chosen = os.environ.get("HPCGAUGE_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = Path(chosen) if chosen else base / "hpcgauge"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeviceError(f"the kernel cache {folder} cannot be made ({error.strerror}); set HPCGAUGE_CACHE") from None
-    return folder
-
-
 @functools.cache
 def find_compiler() -> str:
     """The path of the C++ compiler: $CXX, else g++, c++ or clang++. DeviceError when there is none."""
@@ -154,21 +114,3 @@ def _processor() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     return "\n".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))
-
-
-def _included(text: str) -> list[str]:
-    """The contents of every header that a text includes, directly or not, each once, in the order of inclusion.
-
-    A header is looked for beside the one that includes it, then in kernels/site.
-    """
-    found: dict[Path, str] = {}
-
-    def follow(text: str, folder: Path) -> None:
-        for name in INCLUDE.findall(text):
-            path = next((path for path in (folder / name, SITE_FOLDER / name) if path.is_file()), None)
-            if path is not None and path.resolve() not in found:
-                found[path.resolve()] = path.read_text()
-                follow(found[path.resolve()], path.parent)
-
-    follow(text, SITE_FOLDER)
-    return list(found.values())
