@@ -87,7 +87,7 @@ class Launch:
         call = self.call.copy()
         call["warps"], call["n_warps"] = self.memory.add(warps, False), len(warps)
         n_blocks = -(-len(warps) * WARP // THREADS)
-        return Machine(self.program, self.memory, n_blocks, THREADS).run(call.tobytes())
+        return Machine(self.program, self.memory, (n_blocks, 1), THREADS).run(call.tobytes())
 
     def finish(self) -> np.ndarray:
         """The bins [sum][16] of this rank; what was written is in the fields then."""

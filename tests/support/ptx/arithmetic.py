@@ -45,7 +45,6 @@ UNARY: dict[tuple[str, ...], Callable[..., Any]] = {
     ("not",): np.invert,
     ("sqrt", "rn"): np.sqrt,
     ("rcp", "rn"): np.reciprocal,
-    ("popc",): np.bitwise_count,
     ("mov",): np.positive,
 }
 ORDERED = {"eq": np.equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
@@ -81,16 +80,61 @@ def bind_arithmetic(machine: Machine, instruction: Instruction) -> Action | None
 
 
 def _unary(machine: Machine, kind: tuple[str, ...], dtype: Any, operands: list[str]) -> Action:
-    a, function = machine.value(operands[1], dtype), UNARY[kind]
-    if kind == ("popc",):
-        counted = machine.register(operands[0], np.uint32)
-        return lambda mask: np.copyto(counted, function(a).astype(np.uint32), where=mask)
-    out = machine.register(operands[0], dtype)
+    out, a, function = machine.register(operands[0], dtype), machine.value(operands[1], dtype), UNARY[kind]
     if kind == ("mov",):
         return lambda mask: np.copyto(out, a, where=mask)
     if kind == ("neg",) and not issubclass(dtype, np.signedinteger | np.floating):
         raise PtxError("neg of a number without a sign")
     return lambda mask: function(a, out=out, where=mask)
+
+
+def _population(machine: Machine, dtype: Any, operands: list[str]) -> Action:
+    out, a = machine.register(operands[0], np.uint32), machine.value(operands[1], dtype)
+    return lambda mask: np.copyto(out, np.bitwise_count(a), where=mask)
+
+
+def _leading_zeros(machine: Machine, dtype: Any, operands: list[str]) -> Action:
+    out, a = machine.register(operands[0], np.uint32), machine.value(operands[1], dtype)
+    width = 8 * np.dtype(dtype).itemsize
+
+    def count(mask: np.ndarray | bool) -> None:
+        rest, zeros = a.copy(), np.full(machine.n, width, np.uint32)
+        while rest.any():
+            zeros -= rest != 0
+            rest >>= dtype(1)
+        np.copyto(out, zeros, where=mask)
+
+    return count
+
+
+def _quotient(machine: Machine, dtype: Any, operands: list[str]) -> Action:
+    """Division, of integers towards 0."""
+    out, a, b = machine.register(operands[0], dtype), *(machine.value(o, dtype) for o in operands[1:])
+    if issubclass(dtype, np.floating):
+        raise PtxError("div without a rounding")
+
+    def divide(mask: np.ndarray | bool) -> None:
+        floor = a // b
+        np.copyto(out, floor + ((floor < 0) & (floor * b != a)).astype(dtype), where=mask)
+
+    return divide
+
+
+def _carrying_sum(machine: Machine, dtype: Any, operands: list[str], takes: bool, gives: bool) -> Action:
+    """A sum that takes the carry of the one before, or leaves its own."""
+    out, a, b = machine.register(operands[0], np.uint64), *(machine.value(o, np.uint64) for o in operands[1:])
+    if np.dtype(dtype).itemsize != 8:
+        raise PtxError("a carry of 32 bits")
+
+    def add(mask: np.ndarray | bool) -> None:
+        carry = machine.carry if takes else np.zeros(machine.n, np.uint64)
+        part = a + b
+        total = part + carry
+        if gives:
+            np.copyto(machine.carry, (part < a) | (total < part), where=mask)
+        np.copyto(out, total, where=mask)
+
+    return add
 
 
 def _wide_product(machine: Machine, dtype: Any, operands: list[str]) -> Action:
@@ -167,6 +211,12 @@ SPECIAL: dict[tuple[str, ...], Callable[[Machine, Any, list[str]], Action]] = {
     ("shr",): functools.partial(_shift, is_left=False),
     ("selp",): _select,
     ("bfi",): _insert_bits,
+    ("popc",): _population,
+    ("clz",): _leading_zeros,
+    ("div",): _quotient,
+    ("add", "cc"): functools.partial(_carrying_sum, takes=False, gives=True),
+    ("addc", "cc"): functools.partial(_carrying_sum, takes=True, gives=True),
+    ("addc",): functools.partial(_carrying_sum, takes=True, gives=False),
 }
 
 

@@ -34,25 +34,25 @@ class Counts:
 
 
 class Machine:
-    """A program bound to memory and so many blocks of threads, ready to be run."""
+    """A program bound to memory and a grid of blocks (x, y) of so many threads, ready to be run."""
 
-    def __init__(self, program: Program, memory: Memory, n_blocks: int, n_threads: int):
-        self.program, self.memory, self.n = program, memory, n_blocks * n_threads
+    def __init__(self, program: Program, memory: Memory, grid: tuple[int, int], n_threads: int):
+        self.program, self.memory, self.n = program, memory, grid[0] * grid[1] * n_threads
         self.local = Local(self.n, program.local_bytes)
         thread = np.arange(self.n, dtype=np.uint32)
         self._special = {
             "%tid.x": thread % np.uint32(n_threads),
-            "%ctaid.x": thread // np.uint32(n_threads),
+            "%ctaid.x": thread // np.uint32(n_threads) % np.uint32(grid[0]),
+            "%ctaid.y": thread // np.uint32(n_threads * grid[0]),
             "%ntid.x": np.full(self.n, n_threads, np.uint32),
-            "%nctaid.x": np.full(self.n, n_blocks, np.uint32),
-            "%laneid": thread % np.uint32(n_threads) % np.uint32(WARP),
+            "%nctaid.x": np.full(self.n, grid[0], np.uint32),
         }
         if n_threads % WARP:
             raise PtxError(f"{n_threads} threads in a block are no whole warps")
         self._rows = {name: np.zeros(self.n, DTYPE[kind]) for name, (kind, _) in program.registers.items()}
         self._symbols = {name: memory.add(np.frombuffer(data, np.uint8), False) for name, data in program.constants.items()}
         self._immediates: dict[tuple[str, type], np.ndarray] = {}
-        self.parameters = b""
+        self.parameters, self.carry = b"", np.zeros(self.n, np.uint64)
         self._actions = [self._bind(instruction) for instruction in program.instructions]
         self._executed = np.zeros(len(self._actions), np.int64)
 

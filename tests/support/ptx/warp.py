@@ -18,8 +18,11 @@ EVERY = np.uint32(0xFFFFFFFF)
 def bind_warp(machine: Machine, instruction: Instruction) -> Action | None:
     """What an instruction does; None if it is none of these."""
     name, operands = instruction.name, instruction.operands
-    if name == ("shfl", "sync", "bfly", "b32"):
-        return _butterfly(machine, operands)
+    if name in (("shfl", "sync", "bfly", "b32"), ("shfl", "sync", "idx", "b32")):
+        return _shuffle(machine, name[2], operands)
+    if name == ("bar", "warp", "sync"):
+        members = machine.value(operands[0], np.uint32)
+        return lambda mask: _check(members[mask])
     if name in (("vote", "sync", "any", "pred"), ("vote", "sync", "all", "pred"), ("vote", "sync", "ballot", "b32")):
         return _vote(machine, name[2], operands)
     return None
@@ -31,18 +34,19 @@ def _check(members: np.ndarray) -> None:
         raise PtxError("not all threads of a warp are named")
 
 
-def _butterfly(machine: Machine, operands: list[str]) -> Action:
+def _shuffle(machine: Machine, how: str, operands: list[str]) -> Action:
     target, _, valid = operands[0].partition("|")
     out = machine.register(target, np.uint32)
     is_valid = machine.register(valid, np.bool_) if valid else None
-    a, distance, clamp, members = (machine.value(operand, np.uint32) for operand in operands[1:])
-    threads = np.arange(machine.n, dtype=np.int64)
+    a, place, clamp, members = (machine.value(operand, np.uint32) for operand in operands[1:])
+    threads = np.arange(machine.n, dtype=np.uint32)
 
     def shuffle(mask: np.ndarray | bool) -> None:
         _check(members[mask])
         if (clamp[mask] != WARP - 1).any():
             raise PtxError("a shuffle in parts of a warp")
-        np.copyto(out, a[threads ^ distance.astype(np.int64)], where=mask)
+        source = threads ^ place if how == "bfly" else threads // WARP * WARP + place % WARP
+        np.copyto(out, a[np.where(mask, source, 0)], where=mask)
         if is_valid is not None:
             np.copyto(is_valid, True, where=mask)
 
