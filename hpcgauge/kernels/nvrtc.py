@@ -15,7 +15,9 @@ from hpcgauge.kernels.cuda_source import cuda_source
 from hpcgauge.kernels.kernel import SITE_FOLDER, Kernel
 from hpcgauge.kernels.source import Target
 
-FLAGS = ("--std=c++17", "--fmad=false", "--device-as-default-execution-space", "--device-int128")
+# Then the log says what the machine code takes.
+VERBOSE = "--ptxas-options=--verbose"
+FLAGS = ("--std=c++17", "--fmad=false", "--device-as-default-execution-space", "--device-int128", VERBOSE)
 REMEDY = "pip install 'hpcgauge[cuda13]' (cuda12 where the driver is older than CUDA 13)"
 ENTRY = re.compile(
     r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
@@ -35,9 +37,10 @@ class Resources:
 
 @dataclass(frozen=True)
 class MachineCode:
-    """The code for one architecture, and what each of its entry functions takes."""
+    """The code for one architecture, the PTX that it was made of, and what each of its entry functions takes."""
 
     code: bytes
+    ptx: str
     resources: dict[str, Resources]
 
 
@@ -50,9 +53,7 @@ def build_cuda(kernel: Kernel, target: Target, architecture: str) -> MachineCode
     return machine_code(cuda_source(kernel, target), kernel.name, architecture, problem)
 
 
-def machine_code(
-    text: str, name: str, architecture: str, problem: type[Exception] = DeviceError
-) -> MachineCode:
+def machine_code(text: str, name: str, architecture: str, problem: type[Exception] = DeviceError) -> MachineCode:
     """The machine code of a translation unit for an architecture, as "sm_90"; `problem`: what is raised when the text
     does not compile."""
     path = _compiled(text, name, architecture, problem)
@@ -61,12 +62,7 @@ def machine_code(
         entry: Resources(int(registers), int(cumulative or stack), int(stores) + int(loads))
         for entry, stack, stores, loads, registers, cumulative in found
     }
-    return MachineCode(path.read_bytes(), resources)
-
-
-def ptx(text: str, name: str, architecture: str) -> str:
-    """The PTX of a translation unit, for an architecture as "compute_80"."""
-    return _compiled(text, name, architecture, DeviceError).read_text()
+    return MachineCode(path.read_bytes(), path.with_suffix(".ptx").read_text(), resources)
 
 
 def architectures() -> list[str]:
@@ -77,7 +73,7 @@ def architectures() -> list[str]:
 def _compiled(text: str, name: str, architecture: str, problem: type[Exception]) -> Path:
     version = ".".join(map(str, nvrtc().getVersion()))
     key = digest((text, *included(text), " ".join(FLAGS), version))[:32]
-    path = cache_folder() / f"{name}-{key}-{architecture}.{'cubin' if architecture.startswith('sm_') else 'ptx'}"
+    path = cache_folder() / f"{name}-{key}-{architecture}.cubin"
     if not path.exists():
         with locked(path):
             if not path.exists():
@@ -87,12 +83,11 @@ def _compiled(text: str, name: str, architecture: str, problem: type[Exception])
 
 def _compile(text: str, path: Path, architecture: str, problem: type[Exception]) -> None:
     compiler, name, unit = nvrtc(), path.name.split("-")[0], path.with_suffix(".cu")
-    is_final = architecture.startswith("sm_")
     options = [*FLAGS, f"--gpu-architecture={architecture}", f"--include-path={SITE_FOLDER}"]
     program = compiler.createProgram(text, unit.name, [], [])
     try:
-        compiler.compileProgram(program, [*options, "--ptxas-options=--verbose"] if is_final else options)
-        code = compiler.getCUBIN(program) if is_final else compiler.getPTX(program)
+        compiler.compileProgram(program, options)
+        code, intermediate = compiler.getCUBIN(program), compiler.getPTX(program)
         log = compiler.getProgramLog(program).rstrip("\0")
     except RuntimeError as error:
         lines = compiler.getProgramLog(program).rstrip("\0").splitlines() or [str(error)]
@@ -105,7 +100,8 @@ def _compile(text: str, path: Path, architecture: str, problem: type[Exception])
     try:
         unit.write_text(text)
         path.with_suffix(".log").write_text(log)
-        part.write_bytes(code if isinstance(code, bytes) else code.encode())
+        path.with_suffix(".ptx").write_bytes(intermediate if isinstance(intermediate, bytes) else intermediate.encode())
+        part.write_bytes(code)
         os.replace(part, path)
     except OSError as error:
         raise DeviceError(f"kernel {name} cannot be kept: {error}; HPCGAUGE_CACHE names another folder") from None
