@@ -13,6 +13,7 @@ import typer
 from hpcgauge._version import VERSION
 
 if TYPE_CHECKING:
+    from hpcgauge.comm.world import World
     from hpcgauge.config import Run
 
 app = typer.Typer(
@@ -107,18 +108,46 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command("compile")
-def compile_kernels(config: Configuration, changes: Changes = None, as_json: Json = False) -> None:
-    """Compile the kernels of a configuration into the cache, for nodes without a compiler."""
+def compile_kernels(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file: its kernels.")] = None,
+    changes: Changes = None,
+    target: Annotated[str | None, typer.Option(metavar="sm_90,...", help="All kernels, for GPUs; no card needed.")] = None,
+    colors: Annotated[str, typer.Option(metavar="N,...", help="With --target: the groups SU(N).")] = "2,3",
+    precision: Annotated[str, typer.Option(metavar="P,...", help="With --target.")] = "double,single",
+    is_list: Annotated[bool, typer.Option("--list", help="Print the names of all kernels.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compile kernels into the cache: those of a configuration, for nodes without a compiler, or all for GPUs."""
     from hpcgauge.comm.world import World
+    from hpcgauge.errors import ConfigError
 
     world = World()
     with world.guard():
-        described = _load(config, changes)
-        from hpcgauge.run import compile_kernels as compile_all
-
-        names = compile_all(described, world)
+        if (config is not None) + (target is not None) + is_list != 1:
+            raise ConfigError("compile takes one of CONFIG, --target and --list")
+        if config is not None:
+            names = _compile_configuration(_load(config, changes), world)
+            shown: Any = {"kernels": names} if as_json else f"{len(names)} kernels are compiled"
+        else:
+            shown = _compile_for_gpus(target, colors, precision, as_json) if world.rank == 0 else None
         if world.rank == 0:
-            print(json.dumps({"kernels": names}) if as_json else f"{len(names)} kernels are compiled")
+            _print_findings(shown, as_json)
+
+
+def _compile_configuration(described: Run, world: World) -> list[str]:
+    from hpcgauge.run import compile_kernels as compile_all
+
+    return compile_all(described, world)
+
+
+def _compile_for_gpus(target: str | None, colors: str, precision: str, as_json: bool) -> Any:
+    """What is to be shown: the rows of all kernels for GPUs, or without a target the names of all."""
+    from hpcgauge.bench import cuda
+
+    if target is None:
+        return cuda.names() if as_json else "\n".join(cuda.names())
+    rows = cuda.resources(cuda.chosen(target, colors, precision))
+    return rows if as_json else cuda.table(rows)
 
 
 @app.command()
@@ -197,6 +226,15 @@ def _print_results(results: dict[str, Any], folder: Path, as_json: bool) -> None
     page = folder / "report" / "index.html"
     if page.is_file():
         print(f"report: {page}")
+
+
+def _print_findings(shown: Any, as_json: bool) -> None:
+    from rich.console import Console
+
+    if as_json or isinstance(shown, str):
+        print(shown if isinstance(shown, str) else json.dumps(shown, indent=None if isinstance(shown, dict) else 1))
+    else:
+        Console(width=max(Console().width, 110)).print(shown)
 
 
 def _print_pairs(pairs: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 from hpcgauge.fermion.descent import advance_kernel, difference_kernel, reduce_kernel
@@ -23,6 +23,7 @@ from hpcgauge.fermion.vectors import inner_all_kernel, inner_each_kernel
 from hpcgauge.fields.device import host_lanes
 from hpcgauge.fields.field import MATRICES, ROTATION, Kind, vectors
 from hpcgauge.kernels.build import Target, build
+from hpcgauge.kernels.cuda_source import LANES
 from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.runtime import runtime
 from hpcgauge.network.cask import VARIANTS
@@ -80,6 +81,10 @@ class Entry:
             for field, kind in zip(self.kernel.fields, self.kinds, strict=True)
         )
         return Target(dimensions, colors, precision, host_lanes() * (2 if precision == "single" else 1), counts)
+
+    def cuda_target(self, dimensions: int, colors: int, precision: str) -> Target:
+        """What it is compiled for on a GPU."""
+        return replace(self.target(dimensions, colors, precision), lanes=LANES[precision])
 
 
 def _is_compressed(kernel: Kernel) -> bool:

@@ -44,7 +44,7 @@ FREE = ("_version",)
 CONFIGURATION, ITS_READERS = "config", ("__main__", "run", "config")
 DOORS = {
     "mpi4py": ("comm/",),
-    "cupy": ("fields/device.py", "kernels/build.py", "comm/"),
+    "cupy": ("fields/device.py", "kernels/nvrtc.py", "comm/"),
     "h5py": ("io/",),
     "matplotlib": ("report/",),
 }

@@ -120,20 +120,58 @@ class BlockTables:
     boundary: tuple[numpy.ndarray, ...]
 
 
+@dataclass(frozen=True)
+class WarpTables:
+    """A neighbour table cut into warps of 2 * lanes sites, one for each thread, as kernels of a GPU read it.
+
+    `neighbours`: int32 [warp][offset][thread], places in memory. `coordinates`: int32 [warp][dimensions + 1][thread],
+    global coordinates and global number (-1: padding). `interior`, `boundary`: lists of warps as BlockTables has them of
+    blocks.
+    """
+
+    neighbours: numpy.ndarray
+    coordinates: numpy.ndarray
+    interior: tuple[numpy.ndarray, ...]
+    boundary: tuple[numpy.ndarray, ...]
+
+
 def block_tables(geometry: Geometry, ghosts: Ghosts, lanes: int) -> BlockTables:
     """The tables of `ghosts` for blocks of `lanes` sites."""
-    site = ghosts.neighbours.reshape(-1, lanes, ghosts.neighbours.shape[1]).transpose(0, 2, 1)
-    true_lane = (geometry.coordinates[:, -1] >= 0).reshape(-1, 1, lanes)
-    reaches_out = numpy.asarray(numpy.any((site >= ghosts.n_sites) & true_lane, axis=(1, 2)))
+    site, true_lane = _by_block(ghosts.neighbours, lanes), _true_lanes(geometry, lanes)
+    return BlockTables(*_blocks(site, true_lane, lanes), *_parts(site, true_lane, ghosts.n_sites))
+
+
+def warp_tables(geometry: Geometry, ghosts: Ghosts) -> WarpTables:
+    """The tables of `ghosts` for a GPU; padding reads itself."""
+    width = 2 * geometry.lanes
+    site, coordinates = (_by_block(table, width) for table in (ghosts.neighbours, geometry.coordinates))
+    return WarpTables(site, coordinates, *_parts(site, _true_lanes(geometry, width), ghosts.n_sites))
+
+
+def _by_block(table: numpy.ndarray, lanes: int) -> numpy.ndarray:
+    """[block][column][lane] of a table [site][column]."""
+    blocks = table.reshape(-1, lanes, table.shape[1]).transpose(0, 2, 1)
+    return numpy.ascontiguousarray(blocks, dtype=numpy.int32)
+
+
+def _true_lanes(geometry: Geometry, lanes: int) -> numpy.ndarray:
+    """[block][1][lane]: False in padding."""
+    return (geometry.coordinates[:, -1] >= 0).reshape(-1, 1, lanes)
+
+
+def _parts(
+    site: numpy.ndarray, true_lane: numpy.ndarray, n_sites: int
+) -> tuple[tuple[numpy.ndarray, ...], tuple[numpy.ndarray, ...]]:
+    """`interior` and `boundary`, by parity."""
+    reaches_out = numpy.asarray(numpy.any((site >= n_sites) & true_lane, axis=(1, 2)))
     blocks = numpy.arange(len(site), dtype=numpy.int32)
     half = len(site) // 2
     # Even and odd in turns: neighbours, which have the other parity, are read soon after each other.
     in_turns = blocks.reshape(2, half).T.ravel()
     parities = blocks[:half], blocks[half:], in_turns
-    return BlockTables(
-        *_blocks(site, true_lane, lanes),
-        interior=tuple(chosen[~reaches_out[chosen]] for chosen in parities),
-        boundary=tuple(chosen[reaches_out[chosen]] for chosen in parities),
+    return (
+        tuple(chosen[~reaches_out[chosen]] for chosen in parities),
+        tuple(chosen[reaches_out[chosen]] for chosen in parities),
     )
 
 

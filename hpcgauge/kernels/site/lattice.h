@@ -26,16 +26,16 @@ static constexpr int LANE_BITS = LANES == 16 ? 4 : LANES == 8 ? 3 : LANES == 4 ?
 #endif
 
 struct Lattice {
-    const int* neighbours;   // GPU: [block][offset][lane], numbers of sites; CPU: what `lanes` of struct Site points to
+    const int* neighbours;   // GPU: [warp][offset][thread], numbers of sites; CPU: what `lanes` of struct Site points to
     const int* blocks;       // [block][offset][2]: the (first) block, and SITE_KINDS times the place in `neighbours` + kind
-    const int* coordinates;  // [block][N_DIMENSIONS + 1][lane]: global coordinates, global number (-1: padding)
+    const int* coordinates;  // [block or warp][N_DIMENSIONS + 1][lane]: global coordinates, global number (-1: padding)
     const int* extent;       // global
     bool is_large;           // the fields exceed the caches: what is streamed through is fetched ahead, and stored past them
 };
 
 #if ON_GPU
 SITE_FN int table_entry(const int* table, Site x, int columns, int column) {
-    return table[((long)(x.index / LANES) * columns + column) * LANES + x.index % LANES];
+    return table[((long)((unsigned)x.index / WARP) * columns + column) * WARP + (unsigned)x.index % WARP];
 }
 #else
 SITE_FN lane_index table_entry(const int* table, Site x, int columns, int column) {
@@ -76,7 +76,7 @@ struct Reals {
 template <int COMPONENTS, int COUNT>
 SITE_FN void fetch(const Reals<COMPONENTS>& field, Site x, int first, real (&values)[COUNT]) {
 #if ON_GPU
-    const scalar* p = field.data + ((long)(x.index / LANES) * COMPONENTS + first) * LANES + x.index % LANES;
+    const scalar* p = field.data + ((long)((unsigned)x.index / LANES) * COMPONENTS + first) * LANES + (unsigned)x.index % LANES;
     UNROLL for (int k = 0; k < COUNT; ++k) values[k] = p[k * LANES];
 #else
     const scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
@@ -120,7 +120,7 @@ SITE_FN void call_ahead(const Reals<COMPONENTS>& field, Site x, int first, int c
 template <int COMPONENTS, int COUNT>
 SITE_FN void put(const Reals<COMPONENTS>& field, Site x, int first, const real (&values)[COUNT]) {
 #if ON_GPU
-    scalar* p = field.data + ((long)(x.index / LANES) * COMPONENTS + first) * LANES + x.index % LANES;
+    scalar* p = field.data + ((long)((unsigned)x.index / LANES) * COMPONENTS + first) * LANES + (unsigned)x.index % LANES;
     UNROLL for (int k = 0; k < COUNT; ++k) p[k * LANES] = values[k];
 #else
     scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
@@ -187,7 +187,7 @@ struct MatrixInPlace {
 template <int COUNT>
 SITE_FN MatrixInPlace in_place(const Matrices<COUNT>& field, Site x, int element) {
 #if ON_GPU
-    const long block = x.index / LANES, lane = x.index % LANES;
+    const long block = (unsigned)x.index / LANES, lane = (unsigned)x.index % LANES;
 #else
     const long block = x.block, lane = 0;
 #endif

@@ -22,12 +22,17 @@ SITE_FN void plaquette_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> U, r
     }
 }
 
-// link[mu] = U_mu(x-mu)
+// link[mu] = U_mu(x-mu), kept where there is room
 struct LastLinks {
-    ColorMatrix link[N_DIMENSIONS];
+    ColorMatrix link[KEEPS_MATRICES ? N_DIMENSIONS : 1];
 };
 SITE_FN void fetch(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& U, LastLinks& last) {
-    EACH_DIRECTION last.link[mu] = get(U, down(g, x, mu), mu);
+    if (KEEPS_MATRICES) EACH_DIRECTION last.link[mu] = get(U, down(g, x, mu), mu);
+}
+SITE_FN const ColorMatrix& last_link(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& U, LastLinks& last, int mu) {
+    if (KEEPS_MATRICES) return last.link[mu];
+    last.link[0] = get(U, down(g, x, mu), mu);
+    return last.link[0];
 }
 SITE_FN void call_staples(const Lattice& g, const Matrices<N_DIMENSIONS>& U, Site x, int mu, int nu) {
     if (COLORS == 2) return;
@@ -37,7 +42,7 @@ SITE_FN void call_staples(const Lattice& g, const Matrices<N_DIMENSIONS>& U, Sit
 
 // sum = sum_{sigma nu} P_{sigma nu,1}(x), P_{+nu,1}(x) = U_nu(x) U_mu(x+nu) U_nu(x+mu)^+,
 // P_{-nu,1}(x) = U_nu(x-nu)^+ U_mu(x-nu) U_nu(x-nu+mu)
-SITE_FN void staples(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& U, const LastLinks& last, int mu,
+SITE_FN void staples(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& U, LastLinks& last, int mu,
                      ColorMatrix& sum) {
     ColorMatrix half;
     sum = zero_matrix();
@@ -48,7 +53,7 @@ SITE_FN void staples(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& U, 
         else if (mu + 1 < N_DIMENSIONS) call_staples(g, U, x, mu + 1, 0);
         set_product(half, in_place(U, x, nu), get(U, up(g, x, nu), mu));
         add_product_adjoint(sum, half, get(U, up(g, x, mu), nu));
-        set_adjoint_product(half, last.link[nu], get(U, down(g, x, nu), mu));
+        set_adjoint_product(half, last_link(g, x, U, last, nu), get(U, down(g, x, nu), mu));
         add_product(sum, half, get(U, shift(g, x, mu, 1, nu, -1), nu));
     }
 }

@@ -4,7 +4,7 @@
 // Everything lives in `namespace site`, so that sqrt, exp, sin, ... are ours and never libm's or CUDA's;
 // a kernel header opens with `namespace site {`. All #ifdef and intrinsics of the project are in this file.
 //
-// Flags: HPC_DOUBLE or HPC_SINGLE; LANES = 2, 4, 8, 16 (also the width of a block in memory on the GPU).
+// Flags: HPC_DOUBLE or HPC_SINGLE; LANES = 2, 4, 8, 16 (GPU: the width of a block in memory, 16 or 32).
 // Compile with -ffp-contract=off -fno-math-errno -Wno-psabi (NVRTC: --fmad=false), without -ffast-math. Then every
 // function here gives the same bits in each lane for each LANES, instruction set and compiler.
 //
@@ -14,13 +14,16 @@
 #if defined(__CUDACC__)
 #define ON_GPU 1
 #define SITE_METHOD __device__ __forceinline__
-#define SITE_CALL static __device__ __noinline__
+#define SITE_CALL static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define UNROLL_ON_GPU UNROLL
+#define WARP 32
 #else
 #define ON_GPU 0
 #define SITE_METHOD inline __attribute__((always_inline))
 #define SITE_CALL static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 64")
+#define UNROLL_ON_GPU
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
 #if !defined(__clang__)
@@ -66,6 +69,8 @@ typedef int integer_scalar;
 static constexpr integer_scalar MAGNITUDE_BITS = 0x7fffffff;
 #endif
 static constexpr integer_scalar SIGN_BIT = -MAGNITUDE_BITS - 1;
+// Whether matrices that are used again are kept; on a GPU an array of them lies in memory, and may as well be read again.
+static constexpr bool KEEPS_MATRICES = !ON_GPU;
 
 #if ON_GPU
 

@@ -80,7 +80,7 @@ SITE_FN ColorMatrix hopping(const Reals<COMPRESSED>& W, Site x, int hop) {
 template <int RHS, class HopLinks>
 SITE_FN void hop(const Lattice& g, Site x, const HopLinks& W, const Vectors<RHS>& psi, ColorVector (&sum)[RHS]) {
     UNROLL for (int k = 0; k < RHS; ++k) sum[k] = zero_vector();
-    EACH_DIRECTION {
+    UNROLL_ON_GPU EACH_DIRECTION {
         const Site next = up(g, x, mu), last = down(g, x, mu);
         hopping_ahead(g, W, x, 2 * mu);
         const ColorMatrix forward = hopping(W, x, 2 * mu);

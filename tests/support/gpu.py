@@ -1,0 +1,99 @@
+"""Launches of kernels on a card that is not there: tables, fields and the call as a host would hand them over, the PTX
+interpreted."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import numpy as np
+
+from hpcgauge.bench.case import Case
+from hpcgauge.bench.formulas import Result
+from hpcgauge.comm.world import World
+from hpcgauge.fields import convert
+from hpcgauge.fields.device import Device
+from hpcgauge.fields.field import Field
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.kernels.cuda_source import COPIES, LANES, WARP, call_type
+from hpcgauge.kernels.runtime import BINS, runtime
+from hpcgauge.lattice.ghosts import WarpTables, warp_tables
+from tests.support.ptx.machine import Counts, Machine
+from tests.support.ptx.memory import Memory
+from tests.support.ptx.text import Program
+
+THREADS = 2 * WARP
+
+
+class OneOf:
+    """A world of several ranks as one of them sees it who never speaks to the others."""
+
+    def __init__(self, rank: int, size: int):
+        self.rank, self.size, self.local_size = rank, size, size
+
+    def allgather(self, value: Any) -> list[Any]:
+        return [value] * self.size
+
+
+@functools.cache
+def lattices(extent: tuple[int, ...], grid: tuple[int, ...], precision: str) -> tuple[Lattice, ...]:
+    """The parts of all ranks, laid out for a GPU."""
+    device = Device("cpu", threads=1)
+    device.lanes = LANES["double"]
+    n_ranks = int(np.prod(grid))
+    worlds: list[Any] = [OneOf(rank, n_ranks) if n_ranks > 1 else World.alone() for rank in range(n_ranks)]
+    return tuple(Lattice(extent, 3, world, device, precision, grid) for world in worlds)
+
+
+def exchange(fields: list[Field], ghosts: list[Any]) -> None:
+    """Fills the ghosts of a field on all ranks."""
+    for field_, plan in zip(fields, ghosts, strict=True):
+        field_.reserve(plan)
+    lanes = fields[0].data.shape[2]
+    for field_, plan in zip(fields, ghosts, strict=True):
+        for k, message in enumerate(plan.messages):
+            source = fields[message.source].data
+            sites = ghosts[message.source].messages[k].sites
+            packed = source[sites // lanes, :, sites % lanes].reshape(-1, lanes, source.shape[1]).transpose(0, 2, 1)
+            first = message.start // lanes
+            field_.data[first : first + len(packed)] = packed
+
+
+class Launch:
+    """One rank's launches of a kernel. `call`: struct Call, which a test may change."""
+
+    def __init__(self, program: Program, case: Case, fields: dict[str, Field], tables: WarpTables):
+        self.program, self.memory, kernel = program, Memory(), case.entry.kernel
+        self.fields = [fields[argument.name] for argument in kernel.fields]
+        self.call = np.zeros((), call_type(len(kernel.fields)))
+        given = {
+            "neighbours": tables.neighbours,
+            "coordinates": tables.coordinates,
+            "extent": np.array(case.extent, np.int32),
+            "numbers": np.concatenate([np.zeros(0), *case.numbers.values()]),
+            "stopped": np.zeros(1, np.int64),
+        }
+        for name, array in given.items():
+            self.call[name] = self.memory.add(array, False)
+        self._bins = np.zeros((COPIES, kernel.n_sums, BINS), np.int64)
+        self.call["bins"] = self._where_bins = self.memory.add(self._bins, True)
+        for k, argument in enumerate(kernel.fields):
+            self.call["fields"][k] = self.memory.add(self.fields[k].data, argument.access != "read")
+        self._where = [int(address) for address in self.call["fields"]]
+
+    def run(self, warps: np.ndarray) -> Counts:
+        """Runs the kernel on a list of warps."""
+        call = self.call.copy()
+        call["warps"], call["n_warps"] = self.memory.add(warps, False), len(warps)
+        n_blocks = -(-len(warps) * WARP // THREADS)
+        return Machine(self.program, self.memory, (n_blocks, 1), THREADS).run(call.tobytes())
+
+    def finish(self) -> np.ndarray:
+        """The bins [sum][16] of this rank; what was written is in the fields then."""
+        for field, address in zip(self.fields, self._where, strict=False):
+            field.data[:] = self.memory.read(address, field.data)
+        bins = self.memory.read(self._where_bins, self._bins).sum(axis=0)
+        for row in bins:
+            runtime().normalise(ctypes.c_void_p(row.ctypes.data))
+        return bins
