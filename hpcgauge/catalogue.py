@@ -20,8 +20,8 @@ from hpcgauge.fermion.staggered import (
     hop_rows_kind,
 )
 from hpcgauge.fermion.vectors import inner_all_kernel, inner_each_kernel
-from hpcgauge.fields.device import host_lanes
 from hpcgauge.fields.field import MATRICES, ROTATION, Kind, vectors
+from hpcgauge.fields.host import host_lanes
 from hpcgauge.kernels.build import Target, build
 from hpcgauge.kernels.cuda_source import LANES
 from hpcgauge.kernels.kernel import Kernel

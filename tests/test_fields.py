@@ -15,8 +15,9 @@ from hpcgauge.bench.oracle.gauge import rough_links
 from hpcgauge.comm.world import World
 from hpcgauge.errors import DeviceError
 from hpcgauge.fermion.vectors import ColorVector
-from hpcgauge.fields.device import ALIGNMENT, Device
+from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import LINKS, MATRICES, ROTATION, Field, Kind, reals, vectors
+from hpcgauge.fields.host import ALIGNMENT
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, MatrixField, Rotation, reunitarised
 from hpcgauge.lattice.ghosts import Ghosts

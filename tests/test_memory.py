@@ -16,8 +16,9 @@ from hpcgauge.bench.oracle.gauge import rough_links
 from hpcgauge.comm.world import World
 from hpcgauge.errors import DeviceError
 from hpcgauge.fermion.pseudofermion import StaggeredAction
-from hpcgauge.fields.device import ALIGNMENT, HUGE_PAGE, Device
+from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import LINKS, Field, vectors
+from hpcgauge.fields.host import ALIGNMENT, HUGE_PAGE
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, reunitarised
 from hpcgauge.gauge.plaquette import PlaquetteAction, plaquette

@@ -61,7 +61,7 @@ def test_a_launch_is_run_again_with_other_numbers(world: World, lattice: hg.Latt
     U = hg.Links.hot(lattice, 3)
     out = Field(lattice, LINKS)
     launch = Launch(COMBINE, out=out, x=U, y=U, a=1.0, b=0.0)
-    assert launch() == () and launch.bins.shape == (0, 16)
+    assert launch() == () and launch.bound.bins().shape == (0, 16)
     first = inner(out, U)
     launch.numbers[:] = 0.5, 0.25
     launch()

@@ -18,6 +18,7 @@ from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.build import Target, build, load_library, source
 from hpcgauge.kernels.kernel import Kernel
+from hpcgauge.kernels.host import call_of
 from hpcgauge.kernels.loop import Launch
 
 # Without padding for blocks of up to 16 sites.
@@ -76,14 +77,14 @@ def count(name: str, dimensions: int, colors: int, precision: str, parity: str, 
     assert lattice.geometry.n_sites == lattice.volume
     fields = {key: Field(lattice, kind).set_global(case.inputs[key]) for key, kind in case.kinds.items()}
     launch = Launch(case.entry.kernel, parity, **fields, **case.numbers)
-    launch.call.is_large = is_large
+    call_of(launch).is_large = is_large
     target = case.entry.target(dimensions, colors, precision)
     library = _counting(case.entry.kernel, target)
     marks = [numpy.zeros(field.data.size, numpy.uint8) for field in launch.fields]
     watched = (Watched * len(marks))(
         *(Watched(field.address, mark.size, mark.ctypes.data) for field, mark in zip(launch.fields, marks, strict=True))
     )
-    launch.call.function = ctypes.cast(library.launch, ctypes.c_void_p)
+    call_of(launch).function = ctypes.cast(library.launch, ctypes.c_void_p)
     library.watch(watched, ctypes.c_long(len(marks)))
     launch()
     flops = library.counted_flops()

@@ -16,8 +16,9 @@ from hpcgauge.bench.count import Counts, count
 from hpcgauge.bench.limits import VARIANTS, MultiplyAdds, Stream, stream_memory, timing_library
 from hpcgauge.bench.periodic import Periodic
 from hpcgauge.comm.world import World
-from hpcgauge.fields.device import cache_size
+from hpcgauge.fields.host import cache_size
 from hpcgauge.fields.lattice import Lattice
+from hpcgauge.kernels.host import call_of
 from hpcgauge.kernels.loop import Launch
 from hpcgauge.kernels.runtime import runtime
 
@@ -79,11 +80,11 @@ class Rotation:
         self._changing = [key for key in at_neighbours if key != "U"] or at_neighbours
         self._first = self._calls = 0
         self._library = timing_library(periodic.lattice.precision, periodic.lattice.lanes(periodic.lattice.precision))
-        addresses = (ctypes.addressof(launch.call) for launch in self.launches)
+        addresses = (ctypes.addressof(call_of(launch)) for launch in self.launches)
         self._pointers = (ctypes.c_void_p * n_sets)(*addresses)
 
     def _counts(self, case: Case) -> Counts:
-        is_large = self.launches[0].call.is_large != 0
+        is_large = call_of(self.launches[0]).is_large != 0
         return count(case.name, case.dimensions, case.colors, case.precision, self.periodic.parity, is_large)
 
     def check(self) -> None:

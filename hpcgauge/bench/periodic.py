@@ -98,9 +98,7 @@ class Periodic:
         """Sets one of the fields to its input."""
         field = fields[key]
         for blocks, places, _ in self._chunks():
-            view = field.by_site[blocks]
-            view[:] = self.inputs[key][places].reshape(view.shape)
-        field.touch()
+            field.set_blocks(blocks, self.inputs[key][places])
 
     def disagreement(self, fields: dict[str, Field], sums: tuple[float, ...]) -> str:
         """Empty if outputs and sums of one call agree with the formula within rounding on all ranks; else, on some

@@ -16,7 +16,7 @@ from hpcgauge.bench.count import prepare
 from hpcgauge.bench.measure import measure
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError
-from hpcgauge.fields.device import cache_size
+from hpcgauge.fields.host import cache_size
 from hpcgauge.fields.lattice import PRECISIONS, Lattice
 
 MOST_COLORS = 8

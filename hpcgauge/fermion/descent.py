@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from itertools import chain
-from typing import final
+from typing import Any, final
 
 import numpy
 
@@ -50,17 +50,18 @@ class Advance:
     def __init__(self, x: Field, p: Field, r: Field, parity: str):
         n_rhs, start = x.kind.count, {"alpha": 0.0, "gamma": 1.0, "beta": 0.0, "flag": 0.0}
         self.launch = Launch(advance_kernel(n_rhs), parity, x=x, p=p, r=r, **start)
-        self.alpha, self.gamma, self.beta, self.flag = self.launch.numbers.reshape(4, n_rhs)
+        numbers = self.launch.numbers
+        self.alpha, self.gamma, self.beta, self.flag = (numbers[k * n_rhs : (k + 1) * n_rhs] for k in range(4))
 
     def settle(self) -> None:
         """Nothing; x takes the last alpha p, which waited for the next step. Collective."""
-        kept = self.launch.numbers.copy()
-        self.flag[:] = self.alpha != 0
-        self.gamma[:], self.beta[:] = 0, 1
-        if self.flag.any():
+        kept = numpy.array(self.launch.numbers)
+        flags = numpy.array(self.alpha) != 0
+        if flags.any():
+            self.flag[:], self.gamma[:], self.beta[:] = flags, 0, 1
             self.launch()
-        self.launch.numbers[:] = kept
-        self.alpha[:] = 0
+            self.launch.numbers[:] = kept
+            self.alpha[:] = 0
 
 
 @final
@@ -71,10 +72,10 @@ class Shifted:
     def __init__(self, sigma: float, x: Field, r: Field, parity: str):
         self.sigma, self.x, self.advance = sigma, x, Advance(x, zeros_like(x), r, parity)
 
-    def steps(self, first: Advance, squares: numpy.ndarray, goals: numpy.ndarray) -> tuple[list[Step], list[Step]]:
+    def steps(self, first: Advance, squares: Any, goals: Any) -> tuple[list[Step], list[Step]]:
         """What it does where the descent `first` advances, and when that has its new alpha, beta and |r|^2."""
-        state, own = numpy.array([self.sigma, 1.0, squares[0], 0.0]), self.advance
-        turn = program.Shift(own.launch.numbers, first.launch.numbers, squares, own.flag, state)
+        state, own = self.x.lattice.numbers([self.sigma, 1.0, float(squares[0]), 0.0]), self.advance
+        turn = program.shift(own.launch.numbers, first.launch.numbers, squares, own.flag, state)
         return [program.above(own.flag, state[2:3], goals), own.launch], [turn]
 
 
@@ -94,8 +95,10 @@ class Descent:
         self.p, self.q = zeros_like(r), q
         self._advance = Advance(x, self.p, r, parity)
         self._reduce = Launch(reduce_kernel(n_rhs), parity, r=r, q=q, alpha=0.0, flag=0.0)
-        self.squares, self.goals, self._overlaps = numpy.zeros(n_rhs), numpy.zeros(n_rhs), numpy.zeros(n_rhs)
-        first, reduce, (alpha, flag) = self._advance, self._reduce, self._reduce.numbers.reshape(2, n_rhs)
+        self._numbers = x.lattice.numbers
+        self.squares, self.goals, self._overlaps = (self._numbers([0.0] * n_rhs) for _ in range(3))
+        first, reduce = self._advance, self._reduce
+        alpha, flag, one = reduce.numbers[:n_rhs], reduce.numbers[n_rhs:], self._numbers([1.0] * n_rhs)
         self._before: list[Step] = [
             program.above(first.flag, self.squares, self.goals),
             program.stop_unless(first.flag),
@@ -103,7 +106,7 @@ class Descent:
         ]
         self._after: list[Step] = [
             program.copy(flag, first.flag),
-            program.copy(first.gamma, numpy.ones(n_rhs), flag),
+            program.copy(first.gamma, one, flag),
             program.ratio(first.alpha, self.squares, self._overlaps, flag),
             program.copy(alpha, first.alpha),
             reduce,
@@ -144,11 +147,11 @@ class Descent:
         self.settle()
         return steps
 
-    def whole(self, sizes: numpy.ndarray, limits: numpy.ndarray) -> tuple[list[Step], Loop]:
+    def whole(self, sizes: Any, limits: Any) -> tuple[list[Step], Loop]:
         """The steps from x = 0, p = 0 and |r|^2 = sizes until it is at most limits times sizes; the loop in them."""
         assert self.program is not None
         first, loop = self._advance, Loop(self.program.steps)
-        none, one = numpy.zeros(len(sizes)), numpy.ones(len(sizes))
+        none, one = (self._numbers([value] * len(sizes)) for value in (0.0, 1.0))
         begin = program.copy(first.alpha, none), program.copy(first.gamma, one), program.copy(first.beta, none)
         goals = program.copy(self.squares, sizes), program.product(self.goals, limits, sizes)
         end = program.copy(first.flag, first.alpha), program.copy(first.gamma, none), program.copy(first.beta, one)
@@ -169,9 +172,9 @@ class Descent:
         p <- r + beta (p - <r, p> / |r|^2 r), beta = |r|^2 / |r of the step before|^2  (arXiv:0911.3191); beta = 0 where
         the recursion had lost r, so that |r| is LOST times what it had come to, or more.
         """
-        factor = ratio(squares, self.squares)
-        beta = self._advance.beta
-        beta *= numpy.where(factor < LOST**2, factor, 0.0)
+        factor = ratio(squares, numpy.array(self.squares))
+        beta = numpy.array(self._advance.beta) * numpy.where(factor < LOST**2, factor, 0.0)
+        self._advance.beta[:] = beta
         self._advance.gamma[:] = 1 - beta * ratio(products, squares)
         self.squares[:] = squares
 

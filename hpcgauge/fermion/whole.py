@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
-
-import numpy
+from typing import Any, final
 
 from hpcgauge.fermion.descent import Descent, difference_kernel
 from hpcgauge.fermion.staggered import OPPOSITE, Staggered, hop_kernel
@@ -22,10 +20,10 @@ class Outcome:
     """Numbers for each right-hand side: `sizes`, |b|^2; `squares`, |b - D^+D x|^2 made anew; `overlaps`, Re <b, x>.
     `rounds`: the number of steps of the recursion."""
 
-    sizes: numpy.ndarray
-    squares: numpy.ndarray
-    overlaps: numpy.ndarray
-    rounds: numpy.ndarray
+    sizes: Any
+    squares: Any
+    overlaps: Any
+    rounds: Any
 
 
 @final
@@ -39,7 +37,8 @@ class WholeSolve:
     def __init__(self, D: Staggered, like: Field, parity: str):
         self.links, n_rhs = D.empty_links(), like.kind.count
         self.x, self.b, self.product, r, q = (zeros_like(like) for _ in range(5))
-        self._limits = numpy.zeros(n_rhs)
+        self._numbers = like.lattice.numbers
+        self._limits = self._numbers([0.0] * n_rhs)
         descent = Descent(self.x, r, q, parity)
         descent.begin(D.on(self.links))
         inner = inner_each_kernel(n_rhs)
@@ -55,11 +54,11 @@ class WholeSolve:
     def steps(self, mass: float, tolerance: float, max_steps: int) -> tuple[list[Step], Outcome]:
         """The steps for a mass, until |r| is at most the tolerance times |b|, and what they will have come to."""
         begin = (
-            program.copy(self._mass_square, numpy.array([mass**2])),
-            program.copy(self._limits, numpy.full(len(self._limits), tolerance**2)),
-            program.copy(self._loop.rounds, numpy.array([float(max_steps)])),
+            program.copy(self._mass_square, self._numbers([mass**2])),
+            program.copy(self._limits, self._numbers([tolerance**2] * len(self._limits))),
+            program.copy(self._loop.rounds, self._numbers([float(max_steps)])),
         )
-        outcome = [numpy.zeros_like(found) for found in self._found]
+        outcome = [self._numbers([0.0] * len(found)) for found in self._found]
         end = (program.copy(own, found) for own, found in zip(outcome, self._found, strict=True))
         return [*begin, *self._steps, *end], Outcome(*outcome)
 

@@ -79,7 +79,7 @@ class Field:
             )
         blocks = n_sites // lanes
         self.data = self.lattice.device.empty((blocks, self.components, lanes), NUMBER[self.precision])
-        self.address = self.data.ctypes.data
+        self.address = self.lattice.device.hardware.address(self.data)
         self.halos = {}
 
     @property
@@ -88,14 +88,21 @@ class Field:
         return self.kind.components(self.lattice.dimensions, self.colors)
 
     @property
-    def own_data(self) -> numpy.ndarray:
-        """The blocks of the rank's own sites."""
+    def own_data(self) -> Any:
+        """The blocks of the rank's own sites, where they lie."""
         return self.data[: self.lattice.geometry.n_sites // self.lattice.lanes(self.precision)]
 
     @property
     def by_site(self) -> numpy.ndarray:
-        """Own data as [block, lane, component], a view: sites in the order of memory, padding included."""
-        return self.own_data.transpose(0, 2, 1)
+        """Own data as [block, lane, component]: sites in the order of memory, padding included; a view on the host, a
+        copy of what a card holds."""
+        return self.lattice.device.hardware.read(self.own_data).transpose(0, 2, 1)
+
+    def set_blocks(self, blocks: slice, sites: numpy.ndarray) -> None:
+        """Nothing; these own blocks hold the components of their sites, (site, component)."""
+        self.touch()
+        shaped = sites.reshape(-1, self.data.shape[2], self.components).transpose(0, 2, 1)
+        self.lattice.device.hardware.write(self.own_data[blocks], shaped)
 
     def touch(self) -> None:
         """Says that own data changed, so that ghosts are stale."""
@@ -123,13 +130,13 @@ class Field:
         if self.data.shape[0] * lanes < ghosts.n_sites + ghosts.n_ghosts:
             own = self.own_data
             self._hold(ghosts.n_ghosts)
-            self.own_data[:] = own
+            self.lattice.device.hardware.copy(self.own_data, own)
             self._ghosts = None
 
     def fill(self, value: float) -> Field:
         """This field, every component set to `value`."""
         self.touch()
-        self.data[:] = value
+        self.lattice.device.hardware.write(self.data, value)
         return self
 
     def copy(self) -> Field:
@@ -139,7 +146,7 @@ class Field:
     def copy_from(self, other: Field) -> Field:
         """This field with the numbers of another of the same kind and precision."""
         self.touch()
-        self.own_data[:] = other.own_data
+        self.lattice.device.hardware.copy(self.own_data, other.own_data)
         return self
 
     def astype(self, precision: str) -> Field:
@@ -154,9 +161,7 @@ class Field:
         return self.by_site.reshape(-1, self.components)
 
     def _set_sites(self, sites: numpy.ndarray) -> None:
-        lanes = self.lattice.lanes(self.precision)
-        self.touch()
-        self.by_site[:] = sites.reshape(-1, lanes, self.components)
+        self.set_blocks(slice(None), sites)
 
     def local_to_numpy(self) -> tuple[numpy.ndarray, tuple[int, ...]]:
         """This rank's part, in the index order of `to_numpy`, and its origin (x, y, z, t)."""

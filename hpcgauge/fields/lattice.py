@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, final
 
 from hpcgauge.comm.world import World
@@ -43,7 +43,8 @@ class Lattice:
             raise ValueError(f"precision = {precision!r} is not known; 'double' and 'single' are possible")
         self.process_grid = _choose_grid(self.extent, process_grid, self.world.size)
         self.colors, self.precision = colors, precision
-        self.device = device if isinstance(device, Device) else Device(device, local_size=self.world.local_size)
+        place = {"local_rank": self.world.local_rank, "local_size": self.world.local_size}
+        self.device = device if isinstance(device, Device) else Device(device, **place)
         _check_lanes(self.world, self.device.lanes)
         self.geometry = Geometry(self.extent, self.process_grid, self.world.rank, self.device.lanes)
         self._ghosts: dict[Offsets, Ghosts] = {}
@@ -83,6 +84,10 @@ class Lattice:
         if (offsets, lanes) not in self._tables:
             self._tables[offsets, lanes] = block_tables(self.geometry, self.ghosts(offsets), lanes)
         return self._tables[offsets, lanes]
+
+    def numbers(self, values: Sequence[float]) -> Any:
+        """Numbers of double precision on the device, with these values; see Hardware."""
+        return self.device.hardware.numbers(values)
 
     def lanes(self, precision: str) -> int:
         """Sites in one block of fields of this precision."""

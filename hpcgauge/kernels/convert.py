@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-
 from hpcgauge.fields.field import Field
-from hpcgauge.kernels.build import MIN_BLOCKS
-from hpcgauge.kernels.loop import PARITY
-from hpcgauge.kernels.runtime import Conversion, runtime
-from hpcgauge.lattice.offsets import LOCAL
+from hpcgauge.kernels.backend import backend_of
+from hpcgauge.lattice.offsets import PARITY
 
 
 def convert(out: Field, x: Field, parity: str = "both") -> Field:
@@ -21,13 +17,7 @@ def convert(out: Field, x: Field, parity: str = "both") -> Field:
         raise ValueError(f"convert: {x!r} into {out!r}; the same kind and lattice in the other precision is right")
     if parity not in PARITY:
         raise ValueError(f"convert: parity = {parity!r} is none of 'even', 'odd', 'both'")
-    lattice, is_narrowing = x.lattice, out.precision == "single"
-    blocks = lattice.tables(LOCAL, "single").interior[PARITY[parity]]
-    n_threads = max(1, min(lattice.device.threads, len(blocks) // MIN_BLOCKS))
-    lanes = lattice.lanes("single")
-    where = out.address, x.address, blocks.ctypes.data
-    task = Conversion(*where, len(blocks), x.components, lanes, is_narrowing, n_threads)
-    runtime().convert(ctypes.byref(task))
+    backend_of(x.lattice.device).convert(out, x, parity)
     out.touch()
     return out
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -12,16 +10,10 @@ from typing import Any, final
 import numpy
 
 from hpcgauge.comm.halo import Halo
-from hpcgauge.fields.device import cache_size
 from hpcgauge.fields.field import Field
-from hpcgauge.fields.lattice import Lattice
-from hpcgauge.kernels.build import MIN_BLOCKS, Target, build
+from hpcgauge.kernels.backend import Backend, backend_of
 from hpcgauge.kernels.kernel import Argument, Kernel
-from hpcgauge.kernels.runtime import BINS, Call, Part, packing, runtime
-
-# Fields are large if all of a kernel's are so many times the second cache of the threads.
-LARGE = 8
-PARITY = {"even": 0, "odd": 1, "both": 2}
+from hpcgauge.lattice.offsets import PARITY
 
 
 def run(kernel: Kernel, parity: str = "both", **arguments: Any) -> tuple[float, ...]:
@@ -43,8 +35,8 @@ def run(kernel: Kernel, parity: str = "both", **arguments: Any) -> tuple[float, 
 class Launch:
     """A kernel with its arguments, ready to be run many times; `numbers` may be changed between runs.
 
-    `numbers`: all Numbers of the kernel, one after another. `bins`: its exact sums, on this rank after `execute`.
-    `sums`: the same rounded, over all ranks, after a call. `moving`: the fields whose ghosts it reads.
+    `numbers`: all Numbers of the kernel, one after another. `sums`: its exact sums over all ranks, after a call.
+    `bound`: the kernel with its memory on the device. `moving`: the fields whose ghosts it reads.
     """
 
     def __init__(self, kernel: Kernel, parity: str = "both", **arguments: Any):
@@ -60,66 +52,49 @@ class Launch:
         for field in self.moving:
             field.reserve(plan.ghosts)
         self._halo: Halo | None = None
-        self._pointers = (ctypes.c_void_p * len(self.fields))(*(field.address for field in self.fields))
-        self._numbers = (ctypes.c_double * kernel.n_numbers)(*_flatten(kernel, arguments))
-        self._bins = (ctypes.c_int64 * (BINS * kernel.n_sums))()
-        self._sums = (ctypes.c_double * kernel.n_sums)()
-        memory = (ctypes.addressof(part) for part in (self._pointers, self._numbers, self._bins, self._sums))
-        self.call = Call(*plan.where, *memory, kernel.n_sums, plan.is_large)
-        self._call = ctypes.byref(self.call)
-        self._library = runtime()
-
-    @functools.cached_property
-    def numbers(self) -> numpy.ndarray:
-        return numpy.ctypeslib.as_array(self._numbers)
-
-    @functools.cached_property
-    def sums(self) -> numpy.ndarray:
-        return numpy.ctypeslib.as_array(self._sums)
-
-    @functools.cached_property
-    def bins(self) -> numpy.ndarray:
-        return numpy.ctypeslib.as_array(self._bins).reshape(-1, BINS)
+        self.bound = plan.compiled.bind([field.address for field in self.fields], _flatten(kernel, arguments))
+        self.numbers, self.sums = self.bound.numbers, self.bound.sums
+        self._backend, self._is_alone = plan.backend, self.lattice.world.size == 1
 
     def __call__(self) -> tuple[float, ...]:
         """The exact sums over all ranks. Collective."""
         self.complete()
-        return tuple(self._sums)
+        return tuple(numpy.array(self.sums).tolist())
 
     def complete(self) -> None:
         """Leaves the exact sums over all ranks in `sums`. Collective."""
         self.execute()
-        if self._sums and self.lattice.world.size > 1:
-            self.lattice.world.allreduce_int64(self.bins)
-            self._library.round_sums(self._call)
+        if self.kernel.n_sums and not self._is_alone:
+            self.lattice.world.allreduce_int64(self.bound.bins())
+            self.bound.round_bins()
 
     def execute(self) -> None:
-        """Leaves this rank's part of the sums in `bins`. Collective where ghosts are stale."""
-        if self.lattice.world.size == 1:
-            self._library.whole_launch(self._call)
+        """Leaves the sums of this rank in `bound`. Collective where ghosts are stale."""
+        if self._is_alone:
+            self.bound.whole()
             return
         self.point()
         stale = [field for field in self.moving if not field.is_fresh(self.ghosts, self._needed)]
         if stale:
             halo = self._exchange_of(stale)
             halo.start()
-            self._library.start_launch(self._call)
+            self.bound.start()
             halo.wait()
             for field in stale:
                 field.refresh(self.ghosts, self._needed)
         else:
-            self._library.start_launch(self._call)
-        self._library.finish_launch(self._call)
+            self.bound.start()
+        self.bound.finish()
         self.touch()
 
     @property
     def is_local(self) -> bool:
         """True if a launch tells other ranks nothing and asks them nothing."""
-        return not self.moving and not self._sums
+        return not self.moving and not self.kernel.n_sums
 
     def point(self) -> None:
         """Finds the fields' memory, which moves when ghosts are reserved for the first time."""
-        self._pointers[:] = [field.address for field in self.fields]
+        self.bound.point([field.address for field in self.fields])
 
     def touch(self) -> None:
         """Says that what the kernel writes has changed."""
@@ -137,7 +112,8 @@ class Launch:
             kept = stale[0].halos if len(stale) == 1 else {}
             key = self.ghosts.offsets, self._needed
             if key not in kept:
-                kept[key] = Halo(self.lattice.world, self.ghosts, arrays, packing, self._needed)
+                transport = self._backend.transport()
+                kept[key] = Halo(self.lattice.world, self.ghosts, arrays, transport, self._needed)
             self._halo = kept[key]
         return self._halo
 
@@ -151,21 +127,16 @@ class _Plan:
         if parity not in PARITY:
             raise ValueError(f"kernel {kernel.name}: parity = {parity!r} is none of 'even', 'odd', 'both'")
         _check_kinds(kernel, fields)
-        first = fields[0]
-        lattice, precision = first.lattice, first.precision
+        lattice = fields[0].lattice
         counts = tuple(_count(argument, field) for argument, field in zip(kernel.fields, fields, strict=True))
-        target = Target(lattice.dimensions, first.colors, precision, lattice.lanes(precision), counts)
-        self.function = build(kernel, target)
+        self.backend: Backend = backend_of(lattice.device)
+        self.compiled = self.backend.compiled(kernel, fields, counts, parity)
         self.ghosts = lattice.ghosts(kernel.offsets)
         reading = [k for k, argument in enumerate(kernel.fields) if argument.offsets.pairs]
         self.written = [k for k, argument in enumerate(kernel.fields) if argument.access != "read"]
         self.moving = reading if self.ghosts.messages else []
         self.needed = _needed(kernel, PARITY[parity])
         self.forbidden = [(k, other) for k in self.written for other in reading]
-        self.tables = _tables(lattice, kernel, precision)
-        self.is_large = sum(f.data.nbytes for f in fields) > LARGE * lattice.device.threads * cache_size(2)
-        function = ctypes.cast(self.function, ctypes.c_void_p)
-        self.where = function, ctypes.addressof(self.tables.pointers), *self.tables.parts[PARITY[parity]]
 
     def check(self, fields: Sequence[Field]) -> None:
         """Nothing; ValueError when the fields belong to several lattices, or one that is written is read elsewhere."""
@@ -193,49 +164,8 @@ def _plan(kernel: Kernel, parity: str, fields: Sequence[Field]) -> _Plan:
     return plan
 
 
-@final
-class _Tables:
-    """A block table's arrays as the pointers that kernels take. `parts`: interior and boundary of each parity."""
-
-    def __init__(self, lattice: Lattice, kernel: Kernel, precision: str):
-        tables = lattice.tables(kernel.offsets, precision)
-        self.kept = [
-            tables.lanes,
-            tables.blocks,
-            _coordinates(lattice, precision),
-            numpy.array(lattice.extent, dtype=numpy.int32),
-            *tables.interior,
-            *tables.boundary,
-        ]
-        self.pointers = (ctypes.c_void_p * 4)(*(array.ctypes.data for array in self.kept[:4]))
-        self.parts = tuple(
-            (_part(interior, lattice), _part(boundary, lattice))
-            for interior, boundary in zip(tables.interior, tables.boundary, strict=True)
-        )
-
-
-def _coordinates(lattice: Lattice, precision: str) -> numpy.ndarray:
-    """int32 [block][dimensions + 1][lane], shared by all offset sets."""
-    key = "coordinates", precision
-    if key not in lattice.prepared:
-        blocks = lattice.geometry.coordinates.reshape(-1, lattice.lanes(precision), lattice.dimensions + 1)
-        lattice.prepared[key] = numpy.ascontiguousarray(blocks.transpose(0, 2, 1), dtype=numpy.int32)
-    return lattice.prepared[key]
-
-
 def _are_same(before: Sequence[numpy.ndarray], now: Sequence[numpy.ndarray]) -> bool:
     return len(before) == len(now) and all(map(operator.is_, before, now))
-
-
-def _part(blocks: numpy.ndarray, lattice: Lattice) -> Part:
-    return Part(blocks.ctypes.data, len(blocks), max(1, min(lattice.device.threads, len(blocks) // MIN_BLOCKS)))
-
-
-def _tables(lattice: Lattice, kernel: Kernel, precision: str) -> _Tables:
-    key = (kernel.offsets, precision)
-    if key not in lattice.prepared:
-        lattice.prepared[key] = _Tables(lattice, kernel, precision)
-    return lattice.prepared[key]
 
 
 def _check_names(kernel: Kernel, arguments: dict[str, Any]) -> None:

@@ -7,6 +7,9 @@ from itertools import permutations
 
 import numpy
 
+# The sites that a kernel works on, as places in lists by parity
+PARITY = {"even": 0, "odd": 1, "both": 2}
+
 
 @dataclass(frozen=True)
 class Offsets:

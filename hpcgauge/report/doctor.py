@@ -15,7 +15,7 @@ from typing import Any, final
 from hpcgauge._version import VERSION
 from hpcgauge.comm.world import PRESENCE_VARIABLES, SIZE_VARIABLES
 from hpcgauge.errors import DeviceError
-from hpcgauge.fields.device import host_lanes
+from hpcgauge.fields.host import host_lanes
 from hpcgauge.kernels.build import cache_folder, find_compiler
 
 SECONDS_FOR_A_PROBE = 30

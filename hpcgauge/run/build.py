@@ -35,7 +35,7 @@ def lattice_of(run: Run, world: World) -> Lattice:
     """The lattice, on its device. Collective."""
     section = run.lattice
     threads = None if section.threads == "auto" else section.threads
-    device = Device(section.device, threads, world.local_size)
+    device = Device(section.device, threads, world.local_size, world.local_rank)
     return Lattice(section.extent, section.colors, world, device, section.precision, section.process_grid)
 
 
