@@ -122,7 +122,7 @@ class Machine:
         with np.errstate(all="ignore"):
             for _ in range(MAX_STEPS):
                 now = int(np.where(waiting, FAR, at).min())
-                if now == FAR:
+                if now >= end and waiting.any():
                     raise PtxError("threads wait for others that do not come")
                 if now >= end:
                     return self._counts()
