@@ -1,6 +1,8 @@
-"""All threads of a launch in step: every register an array with one number for each thread, divergence by the lowest
-program counter. Arithmetic is in arithmetic.py, loads and stores in access.py, what threads of a warp tell each other in
-warp.py."""
+"""All threads of a launch in step: a register is an array with one number for each thread.
+
+The threads that stand at the lowest program counter go on until they meet others. Where an instruction is for a whole
+warp, those that are there wait for the rest of it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ FAR = 1 << 40
 
 @dataclass(frozen=True)
 class Counts:
-    """Of all threads together: instructions, flops (a multiply-add is two), bytes to and from global and local memory."""
+    """Of all threads together: instructions, flops (a multiply-add is two), bytes to and from global and local
+    memory."""
 
     threads: int
     instructions: int
@@ -50,11 +53,14 @@ class Machine:
         if n_threads % WARP:
             raise PtxError(f"{n_threads} threads in a block are no whole warps")
         self._rows = {name: np.zeros(self.n, DTYPE[kind]) for name, (kind, _) in program.registers.items()}
-        self._symbols = {name: memory.add(np.frombuffer(data, np.uint8), False) for name, data in program.constants.items()}
+        self._symbols = {
+            name: memory.add(np.frombuffer(data, np.uint8), False) for name, data in program.constants.items()
+        }
         self._immediates: dict[tuple[str, type], np.ndarray] = {}
         self.parameters, self.carry = b"", np.zeros(self.n, np.uint64)
         self._actions = [self._bind(instruction) for instruction in program.instructions]
-        self._executed = np.zeros(len(self._actions), np.int64)
+        self._is_for_warps = ["sync" in instruction.name for instruction in program.instructions]
+        self._executed = [0] * len(self._actions)
 
     def register(self, name: str, dtype: type) -> np.ndarray:
         """The row of a register, seen as a type of its width."""
@@ -111,13 +117,13 @@ class Machine:
         if len(parameters) < size:
             raise PtxError(f"{len(parameters)} bytes of parameters, {size} are right")
         self.parameters = parameters
-        self._executed[:] = 0
+        self._executed = [0] * len(self._actions)
         end = len(self._actions)
         at, waiting = np.zeros(self.n, np.int64), np.zeros(self.n, np.bool_)
         with np.errstate(all="ignore"):
             for _ in range(MAX_STEPS):
                 now = int(np.where(waiting, FAR, at).min())
-                if now == FAR:
+                if now >= end and waiting.any():
                     raise PtxError("threads wait for others that do not come")
                 if now >= end:
                     return self._counts()
@@ -128,19 +134,22 @@ class Machine:
     def _stretch(self, at: np.ndarray, waiting: np.ndarray, start: int, here: np.ndarray) -> None:
         """Runs the threads that are here until they meet others or a jump, and says in `at` where they are then."""
         stop = int(at.min(initial=len(self._actions), where=~here & (at > start)))
+        n_here = int(np.count_nonzero(here))
+        mask = True if n_here == self.n else here
         for k in range(start, stop):
-            action = self._actions[k]
-            if "sync" in self.program.instructions[k].name:
+            if self._is_for_warps[k]:
                 here = self._meet(at, waiting, k, here)
-            n_here = int(np.count_nonzero(here))
-            if not n_here:
-                return
+                n_here = int(np.count_nonzero(here))
+                mask = True if n_here == self.n else here
+                if not n_here:
+                    return
             self._executed[k] += n_here
+            action = self._actions[k]
             if action is None:
                 self._jump(at, k, here)
                 return
             try:
-                action(True if n_here == self.n else here)
+                action(mask)
             except PtxError as error:
                 raise PtxError(f"{error}: {self.program.instructions[k].text}") from None
         at[here] = stop
@@ -165,11 +174,11 @@ class Machine:
     def _counts(self) -> Counts:
         total = dict.fromkeys(("flops", "loaded", "stored", "local"), 0)
         for instruction, times in zip(self.program.instructions, self._executed, strict=True):
-            name, times = instruction.name, int(times)
+            name = instruction.name
             if name[-1] in ("f32", "f64") and name[0] in ("add", "sub", "mul", "fma", "div", "rcp", "sqrt"):
                 total["flops"] += times * (2 if name[0] == "fma" else 1)
             elif name[0] in ("ld", "st") and "param" not in name:
                 width = np.dtype(DTYPE[name[-1]]).itemsize * next((int(p[1]) for p in name if p in ("v2", "v4")), 1)
                 key = "local" if "global" not in name else "loaded" if name[0] == "ld" else "stored"
                 total[key] += times * width
-        return Counts(self.n, int(self._executed.sum()), **total)
+        return Counts(self.n, sum(self._executed), **total)
