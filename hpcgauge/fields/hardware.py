@@ -16,6 +16,11 @@ class Hardware(ABC):
     name: str
     lanes: int
 
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """What tells it from others of its machine; empty where ranks may share it."""
+
     @abstractmethod
     def region(self, n_bytes: int) -> Any:
         """New memory with room for an aligned array of so many bytes. DeviceError when there is none."""

@@ -27,6 +27,10 @@ class Host(Hardware):
     def __init__(self) -> None:
         self.lanes = host_lanes()
 
+    @property
+    def identity(self) -> str:
+        return ""
+
     def region(self, n_bytes: int) -> Any:
         if n_bytes < HUGE_PAGE:
             return bytearray(n_bytes + ALIGNMENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Hashable, Sequence
 from typing import Any, final
 
@@ -46,6 +47,7 @@ class Lattice:
         place = {"local_rank": self.world.local_rank, "local_size": self.world.local_size}
         self.device = device if isinstance(device, Device) else Device(device, **place)
         _check_lanes(self.world, self.device.lanes)
+        _check_cards(self.world, self.device.hardware.identity)
         self.geometry = Geometry(self.extent, self.process_grid, self.world.rank, self.device.lanes)
         self._ghosts: dict[Offsets, Ghosts] = {}
         self._tables: dict[tuple[Offsets, int], BlockTables] = {}
@@ -118,4 +120,18 @@ def _check_lanes(world: World, lanes: int) -> None:
         raise DeviceError(
             f"the ranks' processors differ in doubles per register: {counts} (8: AVX-512, 4: AVX2, 2: less). "
             "Start all ranks on nodes of one type."
+        )
+
+
+def _check_cards(world: World, identity: str) -> None:
+    """Refuses ranks that took the same card. Collective."""
+    if world.size == 1:
+        return
+    found = world.allgather((platform.node(), identity))
+    taken = [place for place in found if place[1]]
+    if len(set(taken)) < len(taken):
+        node, card = next(place for place in taken if taken.count(place) > 1)
+        raise DeviceError(
+            f"{taken.count((node, card))} ranks took the card {card} of {node}; start one rank for each card, or set "
+            "HPCGAUGE_SHARE_CARDS=1 to let ranks share them"
         )
