@@ -111,7 +111,7 @@ def doctor(as_json: Json = False) -> None:
 def compile_kernels(
     config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file: its kernels.")] = None,
     changes: Changes = None,
-    target: Annotated[str | None, typer.Option(metavar="sm_90,...", help="All kernels, for GPUs; no card needed.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="sm_90,...", help="All, for GPUs; no card needed.")] = None,
     colors: Annotated[str, typer.Option(metavar="N,...", help="With --target: the groups SU(N).")] = "2,3",
     precision: Annotated[str, typer.Option(metavar="P,...", help="With --target.")] = "double,single",
     is_list: Annotated[bool, typer.Option("--list", help="Print the names of all kernels.")] = False,

@@ -58,8 +58,8 @@ def _listed(text: str) -> list[str]:
 
 
 def resources(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """A row for each job, compiled: registers, bytes of stack and of spills of a thread, and the part of the warps that a
-    multiprocessor can hold which have registers there. DeviceError when there is no CuPy or NVRTC."""
+    """A row for each job, compiled: registers, bytes of stack and of spills of a thread, and how many of the warps that
+    a multiprocessor can hold have registers there, as a fraction. DeviceError when there is no CuPy or NVRTC."""
     nvrtc()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(_row, jobs))

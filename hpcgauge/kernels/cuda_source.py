@@ -9,8 +9,8 @@ import numpy
 from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.source import Target, definitions, header, site_call, views
 
-# Threads of a warp, for whom tables and lists of sites are laid out: twice the lanes of a block of doubles, one block of
-# floats (WARP in site/platform.h, COPIES in site/gpu_sum.h).
+# Threads of a warp, for whom tables and lists of sites are laid out: two blocks of doubles, one of floats. The same
+# numbers stand in site/platform.h (WARP) and site/gpu_sum.h (COPIES).
 WARP = 32
 LANES = {"double": WARP // 2, "single": WARP}
 # A sum is added up in so many places, lest all warps wait for one.
@@ -63,3 +63,21 @@ def call_type(n_fields: int) -> numpy.dtype:
     """struct Call of a translation unit: addresses in device memory and the number of warps, all of 8 bytes."""
     names = ("neighbours", "coordinates", "extent", "warps", "n_warps", "numbers", "bins", "stopped")
     return numpy.dtype([*((name, numpy.uint64) for name in names), ("fields", numpy.uint64, (max(n_fields, 1),))])
+
+
+# The translation unit of site/gpu_program.h, and the structs that its functions take.
+PROGRAM = """#define HPC_DOUBLE 1
+#define LANES 16
+#include "gpu_program.h"
+"""
+
+
+def _struct(*names: str) -> numpy.dtype:
+    return numpy.dtype([(name, numpy.uint64) for name in names])
+
+
+SUM_CALL = _struct("copies", "bins", "sums", "stopped")
+STEP = _struct("kind", "out", "a", "b", "flag", "count", "state")
+STEPS_CALL = _struct("steps", "n_steps", "stopped", "rounds")
+PACKET = _struct("out", "data", "sites", "count", "components", "lanes", "bytes")
+CONVERSION = _struct("out", "x", "warps", "n_warps", "components", "is_narrowing")

@@ -28,7 +28,7 @@ ENTRY = re.compile(
 
 @dataclass(frozen=True)
 class Resources:
-    """What one thread of an entry function takes: registers, bytes of stack, bytes of it stored and loaded by spills."""
+    """What a thread of an entry function takes: registers, bytes of stack, bytes of it that spills store and load."""
 
     registers: int
     stack_bytes: int

@@ -105,10 +105,7 @@ def _sum_declaration(kernel: Kernel) -> str:
 def _sum_addition(kernel: Kernel) -> str:
     if not kernel.n_sums:
         return ""
-    return (
-        f"UNROLL for (int k = 0; k < {kernel.n_sums}; ++k)"
-        " partial[k].add(select(counted, totals[k], broadcast(0)));"
-    )
+    return f"UNROLL for (int k = 0; k < {kernel.n_sums}; ++k) partial[k].add(select(counted, totals[k], broadcast(0)));"
 
 
 def _sum_merge(kernel: Kernel) -> str:

@@ -125,8 +125,8 @@ class WarpTables:
     """A neighbour table cut into warps of 2 * lanes sites, one for each thread, as kernels of a GPU read it.
 
     `neighbours`: int32 [warp][offset][thread], places in memory. `coordinates`: int32 [warp][dimensions + 1][thread],
-    global coordinates and global number (-1: padding). `interior`, `boundary`: lists of warps as BlockTables has them of
-    blocks.
+    global coordinates and global number (-1: padding). `interior`, `boundary`: lists of warps, as those of blocks in
+    BlockTables.
     """
 
     neighbours: numpy.ndarray

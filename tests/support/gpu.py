@@ -1,5 +1,4 @@
-"""Launches of kernels on a card that is not there: tables, fields and the call as a host would hand them over, the PTX
-interpreted."""
+"""Kernels on a card that is not there: tables, fields and the call as a host hands them over, the PTX interpreted."""
 
 from __future__ import annotations
 
@@ -16,14 +15,18 @@ from hpcgauge.fields import convert
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
-from hpcgauge.kernels.cuda_source import COPIES, LANES, WARP, call_type
+from hpcgauge.kernels.cuda_source import COPIES, LANES, WARP, call_type, cuda_source
+from hpcgauge.kernels.nvrtc import machine_code
 from hpcgauge.kernels.runtime import BINS, runtime
 from hpcgauge.lattice.ghosts import WarpTables, warp_tables
 from tests.support.ptx.machine import Counts, Machine
 from tests.support.ptx.memory import Memory
-from tests.support.ptx.text import Program
+from tests.support.ptx.text import Program, parse
 
-THREADS = 2 * WARP
+# The last block has threads to spare.
+THREADS = 3 * WARP
+# The PTX of all is the same but for its header.
+ARCHITECTURE = "sm_80"
 
 
 class OneOf:
@@ -97,3 +100,54 @@ class Launch:
         for row in bins:
             runtime().normalise(ctypes.c_void_p(row.ctypes.data))
         return bins
+
+
+def program_of(text: str, name: str) -> dict[str, Program]:
+    """The entry functions of a translation unit."""
+    return parse(machine_code(text, name, ARCHITECTURE).ptx)
+
+
+def launch_text(case: Case) -> str:
+    """The translation unit of a case's kernel."""
+    return cuda_source(case.entry.kernel, case.entry.cuda_target(case.dimensions, case.colors, case.precision))
+
+
+class Ranks:
+    """All ranks of a case: fields with ghosts, tables, and a launch for each."""
+
+    def __init__(self, case: Case, grid: tuple[int, ...], program: Program):
+        self.case, self.parts = case, lattices(case.extent, grid, case.precision)
+        offsets = case.entry.kernel.offsets
+        self.ghosts = [part.ghosts(offsets) for part in self.parts]
+        self.tables = [warp_tables(part.geometry, plan) for part, plan in zip(self.parts, self.ghosts, strict=True)]
+        made = {
+            name: [Field(part, kind, case.precision, case.colors).set_global(case.inputs[name]) for part in self.parts]
+            for name, kind in case.kinds.items()
+        }
+        for argument in case.entry.kernel.fields:
+            if argument.offsets.pairs:
+                exchange(made[argument.name], self.ghosts)
+        self.fields = [{name: fields[rank] for name, fields in made.items()} for rank in range(len(self.parts))]
+        together = zip(self.fields, self.tables, strict=True)
+        self.launches = [Launch(program, case, fields, tables) for fields, tables in together]
+
+    def run(self, parity: int = 2) -> tuple[Result, np.ndarray, list[Counts]]:
+        """What the kernel writes, the bins of its sums, and what was counted, of interiors and boundaries."""
+        counts, bins = [], np.zeros((self.case.entry.kernel.n_sums, BINS), np.int64)
+        for launch, tables in zip(self.launches, self.tables, strict=True):
+            counts += [launch.run(part[parity]) for part in (tables.interior, tables.boundary) if len(part[parity])]
+            bins += launch.finish()
+        for row in bins:
+            runtime().normalise(ctypes.c_void_p(row.ctypes.data))
+        written = [field.name for field in self.case.entry.kernel.fields if field.access != "read"]
+        return {name: self._whole(name) for name in written}, bins, counts
+
+    def _whole(self, name: str) -> np.ndarray:
+        """A field of all ranks, as `Field.to_numpy` has it."""
+        parts = [(fields[name].local_to_numpy(), part) for fields, part in zip(self.fields, self.parts, strict=True)]
+        first = parts[0][0][0]
+        shape = (first.shape[0], *reversed(self.case.extent), *first.shape[1 + self.case.dimensions :])
+        whole = np.empty(shape, first.dtype)
+        for (local, origin), part in parts:
+            whole[convert.window(origin, part.local_extent)] = local
+        return whole[0] if self.case.kinds[name].count == 1 else whole

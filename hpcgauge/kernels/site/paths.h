@@ -44,15 +44,27 @@ SITE_FN Line line_of(const Lattice& g, Site x, int nu) {
     return line;
 }
 
-// The steps of the left rails: [s]: W_nu(x + s nu) and W_nu(x - s nu), of which above[REACH] and below[0] are not used
+// The steps of the left rails: [s]: W_nu(x + s nu) and W_nu(x - s nu), of which above[REACH] and below[0] are not used.
+// They are kept where there is room.
 struct Steps {
-    ColorMatrix above[REACH], below[REACH + 1];
+    ColorMatrix above[KEEPS_MATRICES ? REACH : 1], below[KEEPS_MATRICES ? REACH + 1 : 1];
 };
 SITE_FN void steps(const Line& line, const Matrices<N_DIMENSIONS>& W, int nu, Steps& left) {
-    for (int s = 1; s <= REACH; ++s) {
+    if (KEEPS_MATRICES) for (int s = 1; s <= REACH; ++s) {
         left.above[s - 1] = get(W, line.above[s - 1], nu);
         left.below[s] = get(W, line.below[s], nu);
     }
+}
+SITE_FN const ColorMatrix& step(const ColorMatrix& kept, ColorMatrix& place, const Matrices<N_DIMENSIONS>& W, Site y, int nu) {
+    if (KEEPS_MATRICES) return kept;
+    place = get(W, y, nu);
+    return place;
+}
+SITE_FN const ColorMatrix& step_above(const Line& line, const Matrices<N_DIMENSIONS>& W, int nu, Steps& left, int s) {
+    return step(left.above[KEEPS_MATRICES ? s : 0], left.above[0], W, line.above[s], nu);
+}
+SITE_FN const ColorMatrix& step_below(const Line& line, const Matrices<N_DIMENSIONS>& W, int nu, Steps& left, int s) {
+    return step(left.below[KEEPS_MATRICES ? s : 0], left.below[0], W, line.below[s], nu);
 }
 
 // sum_{sigma nu s} w P_{sigma nu,s}(W), from the far end: V(x) [w_1 W(x+nu) + V(x+nu) [w_2 W(x+2nu) + ...] V^+] V(x+mu)^+
@@ -67,9 +79,9 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
             ColorMatrix above = zero_matrix(), below = zero_matrix();
             for (int s = REACH; s >= 1; --s) {
                 above = multiply_add(get(weights, x, path_number(mu, nu, 1, s)), get(W, line.above[s], mu), above);
-                above = carried_down(left.above[s - 1], above, get(W, shift(g, x, mu, 1, nu, s - 1), nu));
+                above = carried_down(step_above(line, W, nu, left, s - 1), above, get(W, shift(g, x, mu, 1, nu, s - 1), nu));
                 below = multiply_add(get(weights, x, path_number(mu, nu, -1, s)), get(W, line.below[s], mu), below);
-                below = carried_up(left.below[s], below, get(W, shift(g, x, mu, 1, nu, -s), nu));
+                below = carried_up(step_below(line, W, nu, left, s), below, get(W, shift(g, x, mu, 1, nu, -s), nu));
             }
             total[mu] = total[mu] + above + below;
         }
@@ -78,19 +90,19 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
 }
 
 // [s - 1]: Re tr M_mu P_{+nu,s}(W)^+ and Re tr M_mu P_{-nu,s}(W)^+, M carried along the paths
-SITE_FN void traces_above(const Lattice& g, Site x, const Line& line, const Steps& left, const ColorMatrix& M,
+SITE_FN void traces_above(const Lattice& g, Site x, const Line& line, Steps& left, const ColorMatrix& M,
                           const Matrices<N_DIMENSIONS>& W, int mu, int nu, real (&traces)[REACH]) {
     ColorMatrix moved = M;
     for (int s = 1; s <= REACH; ++s) {
-        moved = carried_up(left.above[s - 1], moved, get(W, shift(g, x, mu, 1, nu, s - 1), nu));
+        moved = carried_up(step_above(line, W, nu, left, s - 1), moved, get(W, shift(g, x, mu, 1, nu, s - 1), nu));
         traces[s - 1] = real_product(moved, get(W, line.above[s], mu));
     }
 }
-SITE_FN void traces_below(const Lattice& g, Site x, const Line& line, const Steps& left, const ColorMatrix& M,
+SITE_FN void traces_below(const Lattice& g, Site x, const Line& line, Steps& left, const ColorMatrix& M,
                           const Matrices<N_DIMENSIONS>& W, int mu, int nu, real (&traces)[REACH]) {
     ColorMatrix moved = M;
     for (int s = 1; s <= REACH; ++s) {
-        moved = carried_down(left.below[s], moved, get(W, shift(g, x, mu, 1, nu, -s), nu));
+        moved = carried_down(step_below(line, W, nu, left, s), moved, get(W, shift(g, x, mu, 1, nu, -s), nu));
         traces[s - 1] = real_product(moved, get(W, line.below[s], mu));
     }
 }

@@ -21,7 +21,7 @@ struct Sides {
 SITE_FN void rails(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& W, int mu, int i, int nu, Sides& rail) {
     rail.above[1] = get(W, shift(g, x, mu, i), nu);
     rail.below[1] = get(W, shift(g, x, mu, i, nu, -1), nu);
-    for (int s = 2; s <= REACH; ++s) {
+    ROLLED for (int s = 2; s <= REACH; ++s) {
         rail.above[s] = product(rail.above[s - 1], get(W, shift(g, x, mu, i, nu, s - 1), nu));
         rail.below[s] = product(get(W, shift(g, x, mu, i, nu, -s), nu), rail.below[s - 1]);
     }
@@ -31,7 +31,7 @@ SITE_FN void rails(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& W, in
 SITE_FN void carry(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu, const Sides& left, const Sides& right, int last,
                    Sides& carried) {
     carried.above[0] = carried.below[0] = get(M, line.above[0], mu);
-    for (int s = 1; s <= last; ++s) {
+    ROLLED for (int s = 1; s <= last; ++s) {
         carried.above[s] = carried_down(left.above[s], get(M, line.above[s], mu), right.above[s]);
         carried.below[s] = carried_up(left.below[s], get(M, line.below[s], mu), right.below[s]);
     }

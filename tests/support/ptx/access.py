@@ -68,9 +68,9 @@ def _transfer(machine: Machine, name: tuple[str, ...], operands: list[str]) -> A
             raise PtxError(f"an address is not a multiple of {size * len(rows)}")
         for k, row in enumerate(rows):
             view, places = _places(machine, space, at + np.uint64(k * size), size, mask, is_load)
-            view = view.view(dtype if row.itemsize == size else view.dtype)
+            view = view.view(dtype)
             if is_load:
-                row[mask] = view[places].astype(row.dtype) if row.itemsize > size else view[places].view(row.dtype)
+                row[mask] = view[places]
             else:
                 view[places] = row if mask is True else row[mask]
 

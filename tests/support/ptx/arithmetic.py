@@ -176,7 +176,11 @@ def _fma(machine: Machine, dtype: Any, operands: list[str]) -> Action:
 def _shift(machine: Machine, dtype: Any, operands: list[str], is_left: bool) -> Action:
     """Shifts by the width or more give what is left then: 0, or the sign."""
     bits = 8 * np.dtype(dtype).itemsize
-    out, a, by = machine.register(operands[0], dtype), machine.value(operands[1], dtype), machine.value(operands[2], np.uint32)
+    out, a, by = (
+        machine.register(operands[0], dtype),
+        machine.value(operands[1], dtype),
+        machine.value(operands[2], np.uint32),
+    )
 
     def shift(mask: np.ndarray | bool) -> None:
         amount = np.minimum(by, bits - 1).astype(dtype)

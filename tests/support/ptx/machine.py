@@ -1,6 +1,8 @@
-"""All threads of a launch in step: every register an array with one number for each thread, divergence by the lowest
-program counter. Arithmetic is in arithmetic.py, loads and stores in access.py, what threads of a warp tell each other in
-warp.py."""
+"""All threads of a launch in step: a register is an array with one number for each thread.
+
+The threads that stand at the lowest program counter go on until they meet others. Where an instruction is for a whole
+warp, those that are there wait for the rest of it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ FAR = 1 << 40
 
 @dataclass(frozen=True)
 class Counts:
-    """Of all threads together: instructions, flops (a multiply-add is two), bytes to and from global and local memory."""
+    """Of all threads together: instructions, flops (a multiply-add is two), bytes to and from global and local
+    memory."""
 
     threads: int
     instructions: int
@@ -50,7 +53,9 @@ class Machine:
         if n_threads % WARP:
             raise PtxError(f"{n_threads} threads in a block are no whole warps")
         self._rows = {name: np.zeros(self.n, DTYPE[kind]) for name, (kind, _) in program.registers.items()}
-        self._symbols = {name: memory.add(np.frombuffer(data, np.uint8), False) for name, data in program.constants.items()}
+        self._symbols = {
+            name: memory.add(np.frombuffer(data, np.uint8), False) for name, data in program.constants.items()
+        }
         self._immediates: dict[tuple[str, type], np.ndarray] = {}
         self.parameters, self.carry = b"", np.zeros(self.n, np.uint64)
         self._actions = [self._bind(instruction) for instruction in program.instructions]
@@ -117,7 +122,7 @@ class Machine:
         with np.errstate(all="ignore"):
             for _ in range(MAX_STEPS):
                 now = int(np.where(waiting, FAR, at).min())
-                if now == FAR:
+                if now >= end and waiting.any():
                     raise PtxError("threads wait for others that do not come")
                 if now >= end:
                     return self._counts()
