@@ -1,7 +1,7 @@
 """A stand-in for CuPy that runs the project's CUDA units on the CPU: an instrument of the tests, never a device.
 
-`install()` puts it in the place of `cupy`. It has the names of CuPy that the project calls, and nothing else. It differs
-from a card where that finds mistakes:
+`install()` puts it in the place of `cupy`. It has the names of CuPy that the project calls, and nothing else. It
+differs from a card where that finds mistakes:
 
 * Memory of the card cannot be touched by the host: that ends the process with a segmentation fault, a line on stderr
   that says so, and faulthandler's traceback where that is on. New memory is full of bytes 255, freed memory is gone.
@@ -22,9 +22,10 @@ import sys
 import types
 from typing import Any
 
-from tests.support.emulated.card import Card
+from hpcgauge.kernels.nvrtc import nvrtc
+from tests.support.emulated.card import Card, library
 from tests.support.emulated.driver import Driver
-from tests.support.emulated.nvrtc import nvrtc_names
+from tests.support.emulated.compiler import nvrtc_names
 from tests.support.emulated.runtime import runtime_names
 from tests.support.emulated.settings import Settings, settings_of_environment
 
@@ -47,18 +48,25 @@ def install(settings: Settings | None = None) -> Card:
 
     Modules that CuPy itself has only as attributes, cupy.cuda.runtime for one, are attributes here too.
     """
+    remove()
     card = Card(settings or settings_of_environment())
     parts = {"runtime": runtime_names(card), "driver": Driver(card).names(), "nvrtc": nvrtc_names()}
     cuda = StandIn("cupy.cuda", {name: StandIn(f"cupy.cuda.{name}", names) for name, names in parts.items()})
-    sys.modules.update(dict(zip(NAMES, (StandIn("cupy", {"cuda": cuda}), cuda), strict=True)))
+    former = {name: sys.modules[name] for name in NAMES if name in sys.modules}
+    sys.modules.update({"cupy": StandIn("cupy", {"cuda": cuda, "_former": former}), "cupy.cuda": cuda})
+    nvrtc.cache_clear()
     return card
 
 
 def remove() -> None:
     """`cupy` is again what it was, or was not."""
-    for name in NAMES:
-        if isinstance(sys.modules.get(name), StandIn):
+    present = sys.modules.get("cupy")
+    if isinstance(present, StandIn):
+        for name in NAMES:
             del sys.modules[name]
+        sys.modules.update(present._former)
+        library().end()
+        nvrtc.cache_clear()
 
 
 __all__ = ["Card", "Settings", "install", "remove"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.support.emulated.card import Card
 from tests.support.emulated.errors import CUDADriverError
-from tests.support.emulated.nvrtc import Contents, contents
+from tests.support.emulated.compiler import Contents, contents
 
 NO_DRIVER = "CuPy failed to load libcuda.so.1: OSError: libcuda.so.1: cannot open shared object file"
 # CU_FUNC_ATTRIBUTE_...: the names that a kernel of the stand-in has something to say to
@@ -104,12 +104,12 @@ class Driver:
     def _launch(self) -> Any:
         launch, shape, check = self.card.library.launch, self._shape, self.check
 
-        def launchKernel(
-            f: int, gx: int, gy: int, gz: int, bx: int, by: int, bz: int, shared: int, stream: int, params: int, extra: int
-        ) -> None:
+        # f, the grid's three extents and the block's, shared_mem_bytes, stream, kernel_params, extra
+        def launchKernel(*given: Any) -> None:
+            f, *extents, shared, stream, params, extra = given
             if shared or extra:
                 raise CUDADriverError(1, "shared memory and extra arguments are not emulated")
-            shape[:] = gx, gy, gz, bx, by, bz
+            shape[:] = extents
             answer = launch(f, shape, stream, params)
             if answer:
                 check(answer)

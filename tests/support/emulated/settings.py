@@ -35,5 +35,6 @@ class Settings:
 
 def settings_of_environment() -> Settings:
     """Settings as HPCGAUGE_EMULATED names them, "cards=2 memory=1000000 driver=0 order=late": for subprocesses."""
-    given: dict[str, Any] = dict(word.split("=", 1) for word in os.environ.get(VARIABLE, "").split())
-    return Settings(**{name: value if name == "order" else int(value) for name, value in given.items()})
+    given = [word.split("=", 1) for word in os.environ.get(VARIABLE, "").split()]
+    values: dict[str, Any] = {name: value if name == "order" else int(value) for name, value in given}
+    return Settings(**values)

@@ -130,7 +130,8 @@ def _kernels(program: Program) -> list[tuple[str, str]]:
 
 def _flags(program: Program, options: list[str]) -> tuple[list[str], int]:
     """The C++ compiler's flags for options of NVRTC, and the architecture."""
-    flags, architecture, contraction = [], 75, "-ffp-contract=fast"
+    # -O1 alone contracts nothing.
+    flags, architecture, contraction = [], 75, ["-ffp-contract=fast", "-fexpensive-optimizations"]
     for option in options:
         name, _, value = option.partition("=")
         if option.startswith(IGNORED):
@@ -142,10 +143,10 @@ def _flags(program: Program, options: list[str]) -> tuple[list[str], int]:
         elif name in ("--std", "-std"):
             flags.append(f"-std={value}")
         elif option == "--fmad=false":
-            contraction = "-ffp-contract=off"
+            contraction = ["-ffp-contract=off"]
         elif option.startswith("-D"):
             flags.append(option)
         else:
             program.log = f"nvrtc: error: unrecognized option {option} found\n"
             raise NVRTCError(5)
-    return [*flags, contraction, f"-D__CUDA_ARCH__={architecture}0"], architecture
+    return [*flags, *contraction, f"-D__CUDA_ARCH__={architecture}0"], architecture
