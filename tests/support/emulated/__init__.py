@@ -24,8 +24,8 @@ from typing import Any
 
 from hpcgauge.kernels.nvrtc import nvrtc
 from tests.support.emulated.card import Card, library
-from tests.support.emulated.driver import Driver
 from tests.support.emulated.compiler import nvrtc_names
+from tests.support.emulated.driver import Driver
 from tests.support.emulated.runtime import runtime_names
 from tests.support.emulated.settings import Settings, settings_of_environment
 

@@ -67,7 +67,7 @@ class Hand:
 
 
 class CardLaunch:
-    """One rank's launches of a kernel, as tests.support.gpu.Launch, on the emulated card. `call`: a test may change it."""
+    """One rank's launches of a kernel on the emulated card. `call`: struct Call, which a test may change."""
 
     def __init__(self, function: int, case: Case, fields: dict[str, Field], tables: WarpTables):
         self.hand, self.function, kernel = Hand(), function, case.entry.kernel

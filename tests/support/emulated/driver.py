@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.emulated.card import Card
-from tests.support.emulated.errors import CUDADriverError
 from tests.support.emulated.compiler import Contents, contents
+from tests.support.emulated.errors import CUDADriverError
 
 NO_DRIVER = "CuPy failed to load libcuda.so.1: OSError: libcuda.so.1: cannot open shared object file"
 # CU_FUNC_ATTRIBUTE_...: the names that a kernel of the stand-in has something to say to
