@@ -1,0 +1,24 @@
+// What a unit and the card that runs it say to each other. Put in front of both.
+
+struct uint3 {
+    unsigned x, y, z;
+};
+typedef uint3 dim3;
+
+namespace emulated {
+
+// What threads of a warp do together
+enum Meeting { SHUFFLE = 1, VOTE = 2, BARRIER = 3 };
+
+struct Executor {
+    uint3 threadIdx, blockIdx, blockDim, gridDim;
+    // Number of the thread in its warp
+    unsigned lane;
+    // Of the last meeting: who came, whose value is not 0, and the values; garbage for those who did not come
+    unsigned present, votes;
+    unsigned long long values[32];
+    // Returns when all threads of `mask` that have not ended have called it.
+    void (*meet)(int meeting, unsigned mask, unsigned long long value);
+};
+
+}  // namespace emulated

@@ -1,0 +1,268 @@
+"""The stand-in for CuPy keeps CUDA's rules where a fault would hide: memory, order of work, graphs, errors."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.emulated import Card, Settings, install, remove
+from tests.support.emulated.byhand import TO_CARD, TO_HOST, Hand
+from tests.support.emulated.settings import ORDERS
+from tests.support.ranks import ROOT, clean_environment
+
+ON_CARD, BLOCKING = 3, 0
+# All that the project calls of CuPy
+NAMES = {
+    "runtime": "getDeviceCount setDevice getDevice getDeviceProperties memGetInfo driverGetVersion runtimeGetVersion "
+    "malloc free hostAlloc freeHost memcpyAsync memsetAsync streamCreateWithFlags streamSynchronize streamDestroy "
+    "eventCreateWithFlags eventRecord eventSynchronize streamWaitEvent eventDestroy streamBeginCapture "
+    "streamEndCapture graphInstantiate graphLaunch graphDestroy graphExecDestroy deviceSynchronize CUDARuntimeError",
+    "driver": "moduleLoadData moduleGetFunction moduleUnload launchKernel occupancyMaxPotentialBlockSize "
+    "funcGetAttribute",
+    "nvrtc": "getVersion createProgram compileProgram getCUBIN getPTX getProgramLog destroyProgram getSupportedArchs",
+}
+ADD = """struct Call { long long *out; const long long* a; long long n; };
+extern "C" __global__ void launch(const Call call) { *call.out = *call.out + *call.a + call.n; }"""
+NUMBER = np.zeros(1, np.int64)
+
+
+@pytest.fixture(autouse=True)
+def card() -> Iterator[Card]:
+    """An emulated card as new."""
+    yield install(Settings())
+    remove()
+
+
+@pytest.fixture
+def hand(card: Card) -> Hand:
+    return Hand()
+
+
+def status(raised: Any) -> int:
+    found: int = raised.value.status
+    return found
+
+
+def test_only_what_the_project_calls_is_there() -> None:
+    import cupy
+
+    for module, names in NAMES.items():
+        found = getattr(cupy.cuda, module)
+        assert {name for name in vars(found) if not name.startswith("__")} == set(names.split())
+        with pytest.raises(AttributeError, match=rf"the stand-in for CuPy does not have cupy\.cuda\.{module}\.nothing"):
+            _ = found.nothing
+    with pytest.raises(AttributeError, match=r"does not have cupy\.zeros"):
+        _ = cupy.zeros
+    # In CuPy too it is an attribute and no module.
+    with pytest.raises(ImportError):
+        importlib.import_module("cupy.cuda.runtime")
+
+
+def test_removed_it_leaves_nothing_behind() -> None:
+    remove()
+    assert type(sys.modules.get("cupy")).__name__ != "StandIn"
+
+
+# Work of several streams
+
+
+def consumer_sees(hand: Hand, is_ordered: bool) -> int:
+    """What one stream reads of what another one was asked to write before."""
+    runtime, other, event = hand.runtime, hand.new_stream(), hand.runtime.eventCreateWithFlags(2)
+    shared, out = hand.put(NUMBER), hand.put(NUMBER)
+    runtime.streamSynchronize(hand.stream)
+    runtime.memsetAsync(shared, 1, 8, other)
+    runtime.eventRecord(event, other)
+    if is_ordered:
+        runtime.streamWaitEvent(hand.stream, event)
+    runtime.memcpyAsync(out, shared, 8, ON_CARD, hand.stream)
+    return int(hand.get(out, NUMBER)[0]) & 0xFF
+
+
+def reader_sees(hand: Hand, is_ordered: bool) -> int:
+    """What one stream reads of what another one is asked to overwrite afterwards."""
+    runtime, other, event = hand.runtime, hand.new_stream(), hand.runtime.eventCreateWithFlags(2)
+    shared, out = hand.put(NUMBER), hand.put(NUMBER)
+    runtime.streamSynchronize(hand.stream)
+    runtime.memcpyAsync(out, shared, 8, ON_CARD, hand.stream)
+    runtime.eventRecord(event, hand.stream)
+    if is_ordered:
+        runtime.streamWaitEvent(other, event)
+    runtime.memsetAsync(shared, 1, 8, other)
+    return int(hand.get(out, NUMBER)[0]) & 0xFF
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_events_order_the_work_of_streams(order: str) -> None:
+    install(Settings(order=order))
+    hand = Hand()
+    for _ in range(20):
+        assert consumer_sees(hand, True) == 1 and reader_sees(hand, True) == 0
+
+
+def test_a_missing_wait_is_seen() -> None:
+    install(Settings(order="late"))
+    assert consumer_sees(Hand(), False) == 0
+    install(Settings(order="others"))
+    assert reader_sees(Hand(), False) == 1
+    install(Settings(order="drawn"))
+    hand = Hand()
+    assert {consumer_sees(hand, False) for _ in range(20)} == {0, 1} == {reader_sees(hand, False) for _ in range(20)}
+
+
+def test_an_event_is_what_was_recorded_last_before_the_wait(card: Card, hand: Hand) -> None:
+    runtime, out, event = hand.runtime, hand.put(NUMBER), hand.runtime.eventCreateWithFlags(2)
+    runtime.eventSynchronize(event)
+    runtime.streamWaitEvent(hand.stream, event)
+    runtime.eventRecord(event, hand.stream)
+    runtime.memsetAsync(out, 1, 8, hand.stream)
+    runtime.eventSynchronize(event)
+    assert card.done()["copy"] == 1 and card.done()["set"] == 0
+    runtime.eventRecord(event, hand.stream)
+    runtime.eventSynchronize(event)
+    assert card.done()["set"] == 1
+
+
+def test_the_legacy_stream_waits_for_blocking_streams_and_they_for_it(hand: Hand) -> None:
+    runtime, out, seen = hand.runtime, hand.put(NUMBER), hand.put(NUMBER)
+    runtime.streamSynchronize(hand.stream)
+    blocking = runtime.streamCreateWithFlags(BLOCKING)
+    for value in range(1, 20):
+        runtime.memsetAsync(out, value, 8, blocking)
+        runtime.memcpyAsync(seen, out, 8, ON_CARD, 0)
+        runtime.memsetAsync(out, 0, 8, blocking)
+        runtime.streamSynchronize(0)
+        assert int(hand.get(seen, NUMBER)[0]) & 0xFF == value
+
+
+def test_destroyed_streams_finish_their_work(hand: Hand) -> None:
+    other, out = hand.new_stream(), hand.put(NUMBER)
+    hand.runtime.streamSynchronize(hand.stream)
+    hand.runtime.memsetAsync(out, 1, 8, other)
+    hand.runtime.streamDestroy(other)
+    with pytest.raises(RuntimeError, match="cudaErrorInvalidResourceHandle"):
+        hand.runtime.streamSynchronize(other)
+    hand.runtime.deviceSynchronize()
+    assert hand.get(out, NUMBER)[0] & 0xFF == 1
+
+
+# Copies
+
+
+def test_pageable_memory_is_read_at_the_call_and_pinned_memory_later(hand: Hand) -> None:
+    runtime, out = hand.runtime, hand.put(NUMBER)
+    address = runtime.hostAlloc(8, 0)
+    pinned = np.ctypeslib.as_array((np.ctypeslib.ctypes.c_int64 * 1).from_address(address))
+    for source, expected in ((np.array([5]), 5), (pinned, 6)):
+        source[0] = 5
+        runtime.memcpyAsync(out, source.ctypes.data, 8, TO_CARD, hand.stream)
+        source[0] = 6
+        assert hand.get(out, NUMBER)[0] == expected
+    runtime.freeHost(address)
+    with pytest.raises(RuntimeError, match="cudaErrorInvalidValue"):
+        runtime.freeHost(address)
+
+
+def test_what_is_copied_to_the_host_is_there_after_a_synchronisation(hand: Hand) -> None:
+    source, arrived = hand.put(np.array([5])), np.zeros(1, np.int64)
+    hand.runtime.memcpyAsync(arrived.ctypes.data, source, 8, TO_HOST, hand.stream)
+    assert arrived[0] == 0
+    hand.runtime.streamSynchronize(hand.stream)
+    assert arrived[0] == 5
+
+
+def test_the_kind_of_a_copy_is_looked_at(hand: Hand) -> None:
+    with pytest.raises(RuntimeError, match="cudaErrorInvalidValue"):
+        hand.runtime.memcpyAsync(hand.put(NUMBER), NUMBER.ctypes.data, 8, TO_HOST, hand.stream)
+
+
+# Memory
+
+
+HOST_ACCESS = """
+import ctypes, sys
+import numpy as np
+from tests.support.emulated import install
+from tests.support.emulated.byhand import Hand
+install()
+hand = Hand()
+address = hand.put(np.arange(3))
+hand.runtime.streamSynchronize(hand.stream)
+print("asked", hand.get(address, np.zeros(3, np.int64))[2], flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "touch",
+    ["ctypes.c_int64.from_address(address).value", "ctypes.memset(address, 0, 1)", "ctypes.memset(address + 24, 0, 1)"],
+)
+@pytest.mark.parametrize("option", ["-Xfaulthandler", "-Walways"])
+def test_the_host_cannot_touch_memory_of_the_card(touch: str, option: str) -> None:
+    command = [sys.executable, option, "-c", f"{HOST_ACCESS}{touch}\nprint('alive')"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=clean_environment())
+    assert ended.returncode == -11 and ended.stdout == "asked 2\n", ended.stderr
+    assert "emulated card: the host touched memory of the card at 0x" in ended.stderr
+    assert ("Segmentation fault" in ended.stderr) == (option == "-Xfaulthandler")
+
+
+def faulty(hand: Hand, address: int) -> int:
+    """The error of a kernel that reads an address."""
+    hand.launch(hand.kernel(ADD), (hand.put(NUMBER), address, 0))
+    with pytest.raises(RuntimeError) as raised:
+        hand.runtime.streamSynchronize(hand.stream)
+    return status(raised)
+
+
+def test_a_kernel_that_reads_what_is_not_allocated_is_an_error() -> None:
+    wild = np.zeros(1 << 20, np.int64)
+
+    def freed(hand: Hand) -> int:
+        address = hand.put(NUMBER)
+        hand.runtime.free(address)
+        return address
+
+    for where in (freed, lambda hand: hand.put(wild) + wild.nbytes, lambda _: wild.ctypes.data, lambda _: 0):
+        install()
+        hand = Hand()
+        assert faulty(hand, where(hand)) == 700
+    # The card answers nothing else from then on.
+    for call in (hand.runtime.deviceSynchronize, lambda: hand.runtime.malloc(8), hand.new_stream):
+        with pytest.raises(RuntimeError, match="cudaErrorIllegalAddress"):
+            call()
+
+
+def test_memory_is_full_of_garbage_and_given_out_late_again(hand: Hand) -> None:
+    runtime = hand.runtime
+    sizes = (1, 8, 1000, 4096, 1 << 20, (5 << 20) + 8)
+    addresses = {runtime.malloc(size): size for size in sizes}
+    for address, size in addresses.items():
+        assert address % 256 == 0 and (hand.get(address, np.zeros(size, np.uint8)) == 255).all()
+    before = runtime.memGetInfo()[0]
+    for address in addresses:
+        runtime.free(address)
+        with pytest.raises(RuntimeError, match="cudaErrorInvalidValue"):
+            runtime.free(address)
+    assert runtime.memGetInfo() == (before + sum(sizes), Settings().memory) == (Settings().memory,) * 2
+    assert not {runtime.malloc(size) for size in sizes} & set(addresses)
+
+
+def test_bytes_written_beside_an_allocation_are_found_when_it_is_freed(hand: Hand) -> None:
+    out = hand.runtime.malloc(8)
+    hand.launch(hand.kernel(ADD), (out + 8, hand.put(NUMBER), 1))
+    with pytest.raises(RuntimeError, match="cudaErrorIllegalAddress"):
+        hand.runtime.free(out)
+
+
+def test_memory_of_a_card_ends() -> None:
+    install(Settings(memory=1000))
+    runtime = Hand().runtime
+    runtime.malloc(900)
+    with pytest.raises(RuntimeError, match="cudaErrorMemoryAllocation: out of memory") as raised:
+        runtime.malloc(101)
+    assert status(raised) == 2 and runtime.memGetInfo() == (100, 1000)
