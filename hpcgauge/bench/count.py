@@ -17,8 +17,8 @@ from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.build import Target, build, load_library, source
-from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.host import call_of
+from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.loop import Launch
 
 # Without padding for blocks of up to 16 sites.

@@ -11,6 +11,7 @@ import numpy
 from hpcgauge.comm.halo import Transport
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
+from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.kernel import Kernel
 
 
@@ -73,7 +74,7 @@ class Backend(ABC):
         """The kernel for such fields; `counts`: the elements of each."""
 
     @abstractmethod
-    def program(self, steps: Sequence[Any]) -> Runnable:
+    def program(self, steps: Sequence[Any], lattice: Lattice) -> Runnable:
         """The steps, among them launches bound by this backend."""
 
     @abstractmethod
@@ -81,7 +82,7 @@ class Backend(ABC):
         """Nothing; `out` holds the numbers of x in the other precision on the sites of a parity."""
 
     @abstractmethod
-    def transport(self) -> Transport:
+    def transport(self, lattice: Lattice) -> Transport:
         """How the messages of one exchange of ghosts travel."""
 
 
@@ -91,6 +92,6 @@ def backend_of(device: Device) -> Backend:
         from hpcgauge.kernels.host import HOST
 
         return HOST
-    from hpcgauge.kernels.card import CardBackend
+    from hpcgauge.kernels.card import CARD
 
-    return CardBackend.of(device)
+    return CARD

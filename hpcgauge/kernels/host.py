@@ -167,7 +167,7 @@ class _Host(Backend):
     def compiled(self, kernel: Kernel, fields: Sequence[Field], counts: tuple[int, ...], parity: str) -> HostKernel:
         return HostKernel(kernel, fields, counts, parity)
 
-    def program(self, steps: Sequence[Any]) -> HostProgram:
+    def program(self, steps: Sequence[Any], lattice: Lattice) -> HostProgram:
         return HostProgram(steps)
 
     def convert(self, out: Field, x: Field, parity: str) -> None:
@@ -178,7 +178,7 @@ class _Host(Backend):
         task = Conversion(*where, len(blocks), x.components, lattice.lanes("single"), is_narrowing, n_threads)
         runtime().convert(ctypes.byref(task))
 
-    def transport(self) -> Transport:
+    def transport(self, lattice: Lattice) -> Transport:
         return HostTransport(packing)
 
 

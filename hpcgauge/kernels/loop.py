@@ -112,7 +112,7 @@ class Launch:
             kept = stale[0].halos if len(stale) == 1 else {}
             key = self.ghosts.offsets, self._needed
             if key not in kept:
-                transport = self._backend.transport()
+                transport = self._backend.transport(self.lattice)
                 kept[key] = Halo(self.lattice.world, self.ghosts, arrays, transport, self._needed)
             self._halo = kept[key]
         return self._halo

@@ -132,7 +132,7 @@ class Program:
     @functools.cached_property
     def whole(self) -> Runnable:
         """All steps as the device runs them, on one rank."""
-        return backend_of(self.lattice.device).program(self.steps)
+        return backend_of(self.lattice.device).program(self.steps, self.lattice)
 
     def run(self, rounds: int) -> int:
         """How often the list was done to its end before a stop, at most `rounds` times. Collective."""
@@ -171,7 +171,7 @@ class _Stretch:
 
     def __init__(self, steps: Sequence[Step], lattice: Lattice):
         self._launches = [step for step in steps if isinstance(step, Launch)]
-        self._whole = backend_of(lattice.device).program(steps)
+        self._whole = backend_of(lattice.device).program(steps, lattice)
 
     def __call__(self) -> bool:
         """False if the program ends here."""

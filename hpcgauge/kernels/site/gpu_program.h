@@ -71,7 +71,7 @@ struct Conversion {
     const int* warps;
     long long n_warps, components, is_narrowing;
 };
-enum Kind { LAUNCH, COPY, RATIO, ABOVE, STOP, SHIFT };
+enum Kind { LAUNCH, COPY, RATIO, ABOVE, STOP, SHIFT, LOOP, PRODUCT };
 
 SITE_FN void shift_numbers(const Step& s) {
     const double alpha = s.a[0], beta = s.a[2], sigma = s.state[0], before = s.state[3];
@@ -90,7 +90,8 @@ SITE_FN void step_numbers(const Step& s, int thread) {
         return;
     }
     for (long long k = thread; k < s.count; k += WARP) {
-        if (s.kind == ABOVE) s.out[k] = s.a[k] > s.b[k] ? 1 : 0;
+        if (s.kind == PRODUCT) s.out[k] = s.a[k] * s.b[k];
+        else if (s.kind == ABOVE) s.out[k] = s.a[k] > s.b[k] ? 1 : 0;
         else if (!s.flag || s.flag[k] != 0) s.out[k] = s.kind == COPY ? s.a[k] : s.a[k] / s.b[k];
     }
 }
