@@ -48,17 +48,21 @@ class CardArray:
     def __getitem__(self, chosen: slice | int) -> Any:
         """A slice of the first axis, or one of the numbers of an array of one axis."""
         if isinstance(chosen, int):
-            return numpy.array(self[chosen : chosen + 1 or None])[0]
+            return self.card.read(self[_as_slice(chosen)])[0]
         start, stop, step = chosen.indices(self.shape[0])
         assert step == 1, "slices of arrays on a card have step 1"
         shape = (max(stop - start, 0), *self.shape[1:])
         return CardArray(self.card, self.address + start * self.strides[0], shape, self.dtype, self.owner)
 
-    def __setitem__(self, chosen: slice, values: Any) -> None:
-        self.card.write(self[chosen], values)
+    def __setitem__(self, chosen: slice | int, values: Any) -> None:
+        self.card.write(self[_as_slice(chosen) if isinstance(chosen, int) else chosen], values)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
         return self.card.read(self).astype(dtype or self.dtype, copy=False)
+
+
+def _as_slice(place: int) -> slice:
+    return slice(place, place + 1 or None)
 
 
 class _Owner:

@@ -87,10 +87,10 @@ class _Graph:
 
     def _arithmetic(self, steps: Sequence[Arithmetic]) -> Argument:
         records = numpy.zeros(max(len(steps), 1), STEP)
-        for record, step in zip(records, steps, strict=False):
+        for k, step in enumerate(steps):
             arrays = (step.out, step.a, step.b, step.flag, step.state)
             out, a, b, flag, state = (0 if array is None else array.address for array in arrays)
-            record[...] = (int(step.kind), out, a, b, flag, step.count, state)
+            records[k] = (int(step.kind), out, a, b, flag, step.count, state)
         table = self._card.table(records.view(numpy.uint64))
         self._kept.append(table)
         return Argument(STEPS_CALL, table.address, len(steps), self._state.address, 0)
