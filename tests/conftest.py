@@ -9,6 +9,9 @@ After every test the ranks wait for each other. A rank whose test failed waits f
 come, they hang in a message that will never arrive, and the job is ended with the failure's text.
 
 With HPCGAUGE_OUTCOMES = a folder, every rank writes there what became of each test, for tools/test.
+
+With HPCGAUGE_DEVICE = emulated, every field and kernel of this process lies and runs on the emulated card of
+tests/support/emulated, whatever device a test asks for; tests marked `host` are about the processor and are left out.
 """
 
 from __future__ import annotations
@@ -24,8 +27,12 @@ import hypothesis
 import pytest
 
 from hpcgauge.comm.world import World
+from hpcgauge.fields import device as device_module
+from hpcgauge.fields.card import Card
+from tests.support import emulated
 from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
+IS_EMULATED = os.environ.get("HPCGAUGE_DEVICE") == "emulated"
 SECONDS_FOR_OTHER_RANKS = float(os.environ.get("HPCGAUGE_TEST_PATIENCE", "30"))
 
 # Every rank must draw the same examples.
@@ -42,6 +49,8 @@ class Ranks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        if IS_EMULATED:
+            items[:] = [item for item in items if item.get_closest_marker("host") is None]
         if self.world.size == 1:
             return
         left_out = [item for item in items if item.get_closest_marker("ranks") is None]
@@ -100,11 +109,19 @@ class Ranks:
             path.write_text(json.dumps(self.outcomes, indent=1))
 
 
+def use_emulated_card() -> None:
+    """From here on every device is the emulated card."""
+    emulated.install()
+    device_module._hardware = lambda name, local_rank, local_size: Card(0, 1)  # type: ignore[assignment]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     ranks = Ranks()
     config.pluginmanager.register(ranks, "hpcgauge-ranks")
     config.option.with_mpi = ranks.world.size > 1
+    if IS_EMULATED:
+        use_emulated_card()
 
 
 def has_gpu() -> bool:

@@ -16,14 +16,21 @@ from hpcgauge.kernels.kernel import Kernel
 
 
 class Bound(ABC):
-    """A kernel with memory: where its fields lie, its numbers and its sums.
+    """A kernel with memory: where its fields lie, its numbers and its sums."""
 
-    `numbers`: all of them, one after another. `bins`: the exact sums of this rank, 16 for each, on the host after
-    `fetch_bins`. `sums`: the same, rounded.
-    """
+    @property
+    @abstractmethod
+    def numbers(self) -> Any:
+        """All numbers, one after another."""
 
-    numbers: Any
-    sums: Any
+    @property
+    @abstractmethod
+    def sums(self) -> Any:
+        """The sums, rounded: numbers of the device."""
+
+    @abstractmethod
+    def values(self) -> tuple[float, ...]:
+        """The sums."""
 
     @abstractmethod
     def point(self, addresses: Sequence[int]) -> None:
@@ -88,7 +95,7 @@ class Backend(ABC):
 
 def backend_of(device: Device) -> Backend:
     """The backend of a device; DeviceError when it cannot be used."""
-    if device.name == "cpu":
+    if device.hardware.name == "cpu":
         from hpcgauge.kernels.host import HOST
 
         return HOST

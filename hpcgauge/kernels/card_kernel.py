@@ -73,18 +73,29 @@ class CardBound(Bound):
     def __init__(self, kernel: CardKernel, addresses: Sequence[int], numbers: Sequence[float]):
         card, n_sums = kernel.card, kernel.n_sums
         self._kernel, self._card = kernel, card
-        self.numbers, self.sums = card.numbers(numbers), card.numbers([0.0] * n_sums)
+        self._numbers, self._sums = card.numbers(numbers), card.numbers([0.0] * n_sums)
         self._bins, self._copies = (card.small(k * n_sums * BINS, numpy.int64) for k in (1, COPIES))
         card.write(self._copies, 0)
         self._calls = [self._call(place, count, addresses) for place, count in kernel.parts]
-        sums = (self._copies.address, self._bins.address, self.sums.address)
+        sums = (self._copies.address, self._bins.address, self._sums.address)
         self._collect = Argument(SUM_CALL, *sums, never_stopped(card).address)
         self._host_bins = numpy.zeros((n_sums, BINS), numpy.int64)
 
     def _call(self, place: int, count: int, addresses: Sequence[int]) -> Argument:
         tables = self._kernel.tables.pointers
-        own = self.numbers.address, self._copies.address, 0, list(addresses) or [0]
+        own = self._numbers.address, self._copies.address, 0, list(addresses) or [0]
         return Argument(call_type(len(addresses)), *tables, place, count, *own)
+
+    @property
+    def numbers(self) -> CardArray:
+        return self._numbers
+
+    @property
+    def sums(self) -> CardArray:
+        return self._sums
+
+    def values(self) -> tuple[float, ...]:
+        return tuple(self._card.read(self._sums).tolist()) if self._kernel.n_sums else ()
 
     def addresses(self) -> tuple[int, ...]:
         """Where the fields lie."""

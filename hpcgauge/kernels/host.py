@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -37,12 +38,22 @@ class HostBound(Bound):
     def __init__(self, kernel: HostKernel, addresses: Sequence[int], numbers: Sequence[float]):
         n_sums = kernel.n_sums
         self._pointers = (ctypes.c_void_p * len(addresses))(*addresses)
-        self.numbers = numpy.array(numbers, dtype=float)
-        self.sums = numpy.zeros(n_sums)
-        self._bins = numpy.zeros((n_sums, BINS), numpy.int64)
-        own = ctypes.addressof(self._pointers), *(a.ctypes.data for a in (self.numbers, self._bins, self.sums))
+        self._numbers = (ctypes.c_double * len(numbers))(*numbers)
+        self._bins, self._sums = (ctypes.c_int64 * (BINS * n_sums))(), (ctypes.c_double * n_sums)()
+        own = (ctypes.addressof(part) for part in (self._pointers, self._numbers, self._bins, self._sums))
         self.call = Call(*kernel.where, *own, n_sums, kernel.is_large)
         self._call, self._library = ctypes.byref(self.call), kernel.library
+
+    @property
+    def numbers(self) -> numpy.ndarray:
+        return numpy.ctypeslib.as_array(self._numbers)
+
+    @property
+    def sums(self) -> numpy.ndarray:
+        return numpy.ctypeslib.as_array(self._sums)
+
+    def values(self) -> tuple[float, ...]:
+        return tuple(self._sums)
 
     def point(self, addresses: Sequence[int]) -> None:
         self._pointers[:] = list(addresses)
@@ -57,7 +68,11 @@ class HostBound(Bound):
         self._library.whole_launch(self._call)
 
     def bins(self) -> numpy.ndarray:
-        return self._bins
+        return self._bins_array
+
+    @functools.cached_property
+    def _bins_array(self) -> numpy.ndarray:
+        return numpy.ctypeslib.as_array(self._bins).reshape(-1, BINS)
 
     def round_bins(self) -> None:
         self._library.round_sums(self._call)

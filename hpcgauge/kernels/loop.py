@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -53,13 +54,20 @@ class Launch:
             field.reserve(plan.ghosts)
         self._halo: Halo | None = None
         self.bound = plan.compiled.bind([field.address for field in self.fields], _flatten(kernel, arguments))
-        self.numbers, self.sums = self.bound.numbers, self.bound.sums
         self._backend, self._is_alone = plan.backend, self.lattice.world.size == 1
+
+    @functools.cached_property
+    def numbers(self) -> Any:
+        return self.bound.numbers
+
+    @functools.cached_property
+    def sums(self) -> Any:
+        return self.bound.sums
 
     def __call__(self) -> tuple[float, ...]:
         """The exact sums over all ranks. Collective."""
         self.complete()
-        return tuple(numpy.array(self.sums).tolist())
+        return self.bound.values()
 
     def complete(self) -> None:
         """Leaves the exact sums over all ranks in `sums`. Collective."""
