@@ -121,6 +121,10 @@ class Card(Hardware):
         name = self.properties["name"]
         return name.decode() if isinstance(name, bytes) else str(name)
 
+    @property
+    def description(self) -> str:
+        return f"cuda (card {self.number}, {self.title}, {self.architecture})"
+
     def _choose(self, local_rank: int, local_size: int) -> int:
         try:
             n_cards = self.runtime.getDeviceCount()
@@ -181,9 +185,14 @@ class Card(Hardware):
         return array
 
     def table(self, array: numpy.ndarray) -> CardArray:
-        held = self.array(self.region(max(array.nbytes, 1)), array.shape, array.dtype)
+        held = self.empty(array.shape, array.dtype)
         self.write(held, array)
         return held
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> CardArray:
+        """An array that is no field's, not initialised."""
+        n_bytes = int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize
+        return self.array(self.region(max(n_bytes, 1)), shape, dtype)
 
     def small(self, count: int, dtype: Any) -> CardArray:
         """A small array out of a slab, not initialised."""
