@@ -125,22 +125,19 @@ def _call(kernel: Kernel) -> str:
     return (
         f"real totals[{kernel.n_sums}] = {{}};\n        {kernel.name}({', '.join(names)}, totals);\n"
         "        const mask counted = is_true_site(lattice_, site_);\n"
-        f"        UNROLL for (int k = 0; k < {kernel.n_sums}; ++k)"
-        " partial[k].add(select(counted, totals[k], broadcast(0)));"
+        f"        UNROLL for (int k = 0; k < {kernel.n_sums}; ++k) totals[k] = select(counted, totals[k], broadcast(0));\n"
+        "        partial.add(totals);"
     )
 
 
 def _sum_declaration(kernel: Kernel) -> str:
-    return f"ExactSum partial[{kernel.n_sums}];" if kernel.n_sums else ""
+    return f"ExactSums<{kernel.n_sums}> partial;" if kernel.n_sums else ""
 
 
 def _sum_merge(kernel: Kernel) -> str:
     if not kernel.n_sums:
         return ""
-    return (
-        "#pragma omp critical\n    "
-        f"for (int k = 0; k < {kernel.n_sums}; ++k) partial[k].merge_into((int64*)call.bins + k * SUM_BINS);"
-    )
+    return "#pragma omp critical\n    partial.merge_into((int64*)call.bins);"
 
 
 def is_built(kernel: Kernel, target: Target) -> bool:
