@@ -22,7 +22,7 @@ extern "C" void add_up(int64* bins, const scalar* x, long n, long repeat) {
     for (long r = 0; r < repeat; ++r)
         for (long i = 0; i < n; i += ON_GPU ? 1 : LANES) {
             const real value[1] = {load(x + i)};
-            sum.add(value);
+            sum.add(value, broadcast_integer(0) == broadcast_integer(0));
         }
     sum.merge_into(bins);
 }

@@ -77,7 +77,8 @@ using namespace site;
 
 // One thread's share of a part
 static void share(const Call& call, const Part& part) {{
-    const site::Lattice lattice_{{call.tables[0], call.tables[1], call.tables[2], call.tables[3], call.is_large != 0}};
+    const int* const* const tables = call.tables;
+    const site::Lattice lattice_{{tables[0], tables[1], tables[2], tables[3], call.is_large != 0, call.is_large == 2}};
     {_views(kernel, target)}
     {_sum_declaration(kernel)}
     #pragma omp for schedule(static) nowait
@@ -124,9 +125,7 @@ def _call(kernel: Kernel) -> str:
         return f"{kernel.name}({', '.join(names)});"
     return (
         f"real totals[{kernel.n_sums}] = {{}};\n        {kernel.name}({', '.join(names)}, totals);\n"
-        "        const mask counted = is_true_site(lattice_, site_);\n"
-        f"        UNROLL for (int k = 0; k < {kernel.n_sums}; ++k) totals[k] = select(counted, totals[k], broadcast(0));\n"
-        "        partial.add(totals);"
+        "        partial.add(totals, is_true_site(lattice_, site_));"
     )
 
 

@@ -109,11 +109,12 @@ struct ExactSums {
     ExactSum sums[COUNT];
     int n_values = 0;
 
-    SITE_METHOD void add(const real (&values)[COUNT]) {
+    // Adds the lanes of a mask
+    SITE_METHOD void add(const real (&values)[COUNT], mask counted) {
         wide x[PARTS];
         wide_integer fitting = wide_integer{} - 1, left = {};  // negative where all fit; 0 but for signs if nothing is left
         UNROLL for (int k = 0; k < PARTS; ++k) {
-            x[k] = widen(values[k / WIDE_PARTS], k % WIDE_PARTS);
+            x[k] = widen(select(counted, values[k / WIDE_PARTS], broadcast(0)), k % WIDE_PARTS);
             fitting &= (bits(x[k]) & SIZE_BITS) - sums[k / WIDE_PARTS].bound;
         }
         if (any(fitting >= 0)) UNROLL for (int k = 0; k < PARTS; ++k) x[k] = admitted(sums[k / WIDE_PARTS], x[k]);
