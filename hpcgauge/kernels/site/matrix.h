@@ -173,7 +173,7 @@ SITE_FN ColorMatrix traceless_antihermitian(const ColorMatrix& a) {
 SITE_FN ColorVector multiply_add(const ColorMatrix& m, const ColorVector& v, ColorVector w) {
     UNROLL for (int k = 0; k < COLORS; ++k) EACH_ROW {
         real &re = w.a[2 * row], &im = w.a[2 * row + 1];
-        re = fma(-m.a[IM(row, k)], v.a[2 * k + 1], fma(m.a[RE(row, k)], v.a[2 * k], re));
+        re = fnma(m.a[IM(row, k)], v.a[2 * k + 1], fma(m.a[RE(row, k)], v.a[2 * k], re));
         im = fma(m.a[IM(row, k)], v.a[2 * k], fma(m.a[RE(row, k)], v.a[2 * k + 1], im));
     }
     return w;
