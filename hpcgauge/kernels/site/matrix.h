@@ -128,10 +128,10 @@ SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
     EACH_ROW EACH_COLUMN {
         real re = a.a[RE(row, 0)] * b.a[RE(0, column)], im = a.a[RE(row, 0)] * b.a[IM(0, column)];
-        re = fma(-a.a[IM(row, 0)], b.a[IM(0, column)], re);
+        re = fnma(a.a[IM(row, 0)], b.a[IM(0, column)], re);
         im = fma(a.a[IM(row, 0)], b.a[RE(0, column)], im);
         UNROLL for (int k = 1; k < COLORS; ++k) {
-            re = fma(-a.a[IM(row, k)], b.a[IM(k, column)], fma(a.a[RE(row, k)], b.a[RE(k, column)], re));
+            re = fnma(a.a[IM(row, k)], b.a[IM(k, column)], fma(a.a[RE(row, k)], b.a[RE(k, column)], re));
             im = fma(a.a[IM(row, k)], b.a[RE(k, column)], fma(a.a[RE(row, k)], b.a[IM(k, column)], im));
         }
         r.a[RE(row, column)] = re;
