@@ -76,7 +76,7 @@ SITE_FN ColorMatrix hopping(const Reals<COMPRESSED>& W, Site x, int hop) {
 }
 #endif
 
-// sum_mu W_{2 mu} psi(x+mu) + W_{2 mu + 1} psi(x-mu). The right-hand sides are a true loop: a link stays in registers.
+// sum_mu W_{2 mu} psi(x+mu) + W_{2 mu + 1} psi(x-mu)
 template <int RHS, class HopLinks>
 SITE_FN void hop(const Lattice& g, Site x, const HopLinks& W, const Vectors<RHS>& psi, ColorVector (&sum)[RHS]) {
     UNROLL for (int k = 0; k < RHS; ++k) sum[k] = zero_vector();
@@ -84,10 +84,10 @@ SITE_FN void hop(const Lattice& g, Site x, const HopLinks& W, const Vectors<RHS>
         const Site next = up(g, x, mu), last = down(g, x, mu);
         hopping_ahead(g, W, x, 2 * mu);
         const ColorMatrix forward = hopping(W, x, 2 * mu);
-        for (int k = 0; k < RHS; ++k) sum[k] = multiply_add(forward, get(psi, next, k), sum[k]);
+        UNROLL for (int k = 0; k < RHS; ++k) sum[k] = multiply_add(forward, get(psi, next, k), sum[k]);
         hopping_ahead(g, W, x, 2 * mu + 1);
         const ColorMatrix backward = hopping(W, x, 2 * mu + 1);
-        for (int k = 0; k < RHS; ++k) sum[k] = multiply_add(backward, get(psi, last, k), sum[k]);
+        UNROLL for (int k = 0; k < RHS; ++k) sum[k] = multiply_add(backward, get(psi, last, k), sum[k]);
     }
 }
 
