@@ -1,4 +1,4 @@
-"""From a Kernel to a function: the printed translation unit, the compiler, the cache.
+"""From a Kernel to a function: the printed translation unit and its library in the cache.
 
 A library is cached by its content: source, headers, flags and processor, and by its compiler. Where there is no
 compiler, the library of any compiler is taken. One process compiles a key while others wait for it, so many may start
@@ -7,27 +7,29 @@ at once.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
 import functools
-import hashlib
 import os
 import re
-import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpcgauge.errors import DeviceError
+from hpcgauge.kernels.compiler import (
+    FLAGS,
+    cache_folder,
+    digest,
+    find_compiler,
+    identity,
+    locked,
+    prepared,
+    processor,
+    unfinished,
+)
 from hpcgauge.kernels.kernel import SITE_FOLDER, Argument, Kernel, Numbers
 
-FLAGS = (
-    "-std=c++17 -O2 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC"
-    " -fvisibility=hidden -Wno-psabi -Wno-unknown-pragmas"
-).split()
 # A thread that has less to do than this costs more than it saves, and very much more on a busy machine.
 MIN_BLOCKS = 32
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"(.+?)"', re.MULTILINE)
@@ -75,7 +77,8 @@ using namespace site;
 
 // One thread's share of a part
 static void share(const Call& call, const Part& part) {{
-    const site::Lattice lattice_{{call.tables[0], call.tables[1], call.tables[2], call.tables[3], call.is_large != 0}};
+    const int* const* const tables = call.tables;
+    const site::Lattice lattice_{{tables[0], tables[1], tables[2], tables[3], call.is_large != 0, call.is_large == 2}};
     {_views(kernel, target)}
     {_sum_declaration(kernel)}
     #pragma omp for schedule(static) nowait
@@ -122,23 +125,18 @@ def _call(kernel: Kernel) -> str:
         return f"{kernel.name}({', '.join(names)});"
     return (
         f"real totals[{kernel.n_sums}] = {{}};\n        {kernel.name}({', '.join(names)}, totals);\n"
-        "        const mask counted = is_true_site(lattice_, site_);\n"
-        f"        UNROLL for (int k = 0; k < {kernel.n_sums}; ++k)"
-        " partial[k].add(select(counted, totals[k], broadcast(0)));"
+        "        partial.add(totals, is_true_site(lattice_, site_));"
     )
 
 
 def _sum_declaration(kernel: Kernel) -> str:
-    return f"ExactSum partial[{kernel.n_sums}];" if kernel.n_sums else ""
+    return f"ExactSums<{kernel.n_sums}> partial;" if kernel.n_sums else ""
 
 
 def _sum_merge(kernel: Kernel) -> str:
     if not kernel.n_sums:
         return ""
-    return (
-        "#pragma omp critical\n    "
-        f"for (int k = 0; k < {kernel.n_sums}; ++k) partial[k].merge_into((int64*)call.bins + k * SUM_BINS);"
-    )
+    return "#pragma omp critical\n    partial.merge_into((int64*)call.bins);"
 
 
 def is_built(kernel: Kernel, target: Target) -> bool:
@@ -154,7 +152,7 @@ def load_library(text: str, name: str, problem: type[Exception] = DeviceError) -
     library = _library(text, name)
     if not library.exists():
         compiler = find_compiler()
-        with _locked(library):
+        with locked(library):
             if not library.exists():
                 _compile(compiler, text, library, problem)
     return ctypes.CDLL(str(library))
@@ -163,43 +161,19 @@ def load_library(text: str, name: str, problem: type[Exception] = DeviceError) -
 def _library(text: str, name: str) -> Path:
     """Where the library of a translation unit lies in the cache, built or not."""
     folder = cache_folder()
-    stem = f"{name}-{_digest((text, *_included(text), ' '.join(FLAGS), _processor()))[:32]}"
+    stem = f"{name}-{digest((text, *_included(text), ' '.join(FLAGS), processor()))[:32]}"
     try:
-        compiler = _digest((_compiler_identity(find_compiler()),))[:8]
+        compiler = digest((identity(find_compiler()),))[:8]
     except DeviceError:
         return min(folder.glob(f"{stem}-*.so"), default=folder / f"{stem}-none.so")
     return folder / f"{stem}-{compiler}.so"
 
 
-def _digest(parts: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode())
-        digest.update(b"\0")
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _locked(library: Path) -> Iterator[None]:
-    """Only one process at a time is inside, for one library."""
-    with contextlib.ExitStack() as stack:
-        try:
-            lock = stack.enter_context(open(library.with_suffix(".lock"), "w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            raise DeviceError(
-                f"the kernel cache {library.parent} cannot be locked ({error.strerror}); set HPCGAUGE_CACHE to a "
-                "folder that can be written, of a file system with locks"
-            ) from None
-        yield
-
-
 def _compile(compiler: str, text: str, library: Path, problem: type[Exception]) -> None:
-    # Processes of several machines may share the folder.
-    part = library.with_suffix(f".{os.uname().nodename}.{os.getpid()}.part")
+    part = unfinished(library)
     unit = library.with_suffix(".cpp")
     name = library.stem.split("-")[0]
-    command = [compiler, *FLAGS, f"-I{SITE_FOLDER}", str(unit), "-o", str(part)]
+    command = [compiler, *FLAGS, *prepared(compiler), f"-I{SITE_FOLDER}", str(unit), "-o", str(part)]
     try:
         unit.write_text(text)
         result = subprocess.run(command, capture_output=True, text=True)
@@ -215,42 +189,6 @@ def _compile(compiler: str, text: str, library: Path, problem: type[Exception]) 
         lines = result.stderr.splitlines() or [f"{compiler} ended with {result.returncode}"]
         errors = [line for line in lines if "error" in line] or lines
         raise problem(f"kernel {name} does not compile ({unit}): {' | '.join(errors[:3])}")
-
-
-def cache_folder() -> Path:
-    """The folder of compiled kernels: $HPCGAUGE_CACHE, else hpcgauge/ in the user's cache folder."""
-    chosen = os.environ.get("HPCGAUGE_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = Path(chosen) if chosen else base / "hpcgauge"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeviceError(f"the kernel cache {folder} cannot be made ({error.strerror}); set HPCGAUGE_CACHE") from None
-    return folder
-
-
-@functools.cache
-def find_compiler() -> str:
-    """The path of the C++ compiler: $CXX, else g++, c++ or clang++. DeviceError when there is none."""
-    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
-        path = shutil.which(name) if name else None
-        if path:
-            return path
-    raise DeviceError("no C++ compiler was found: install g++ (Debian: apt-get install g++) or set CXX")
-
-
-@functools.cache
-def _compiler_identity(compiler: str) -> str:
-    path = Path(compiler).resolve()
-    status = path.stat()
-    return f"{path} {status.st_size} {status.st_mtime_ns}"
-
-
-@functools.cache
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return "\n".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))
 
 
 def _included(text: str) -> list[str]:

@@ -19,8 +19,10 @@ from hpcgauge.kernels.build import MIN_BLOCKS, Target, build
 from hpcgauge.kernels.kernel import Argument, Kernel
 from hpcgauge.kernels.runtime import BINS, Call, Part, packing, runtime
 
-# Fields are large if all of a kernel's are so many times the second cache of the threads.
+# Fields are large if all of a kernel's are so many times the second cache of the threads, and huge if they are also so
+# many times the last cache, which all ranks of a machine share.
 LARGE = 8
+HUGE = 0.5
 PARITY = {"even": 0, "odd": 1, "both": 2}
 
 
@@ -163,7 +165,7 @@ class _Plan:
         self.needed = _needed(kernel, PARITY[parity])
         self.forbidden = [(k, other) for k in self.written for other in reading]
         self.tables = _tables(lattice, kernel, precision)
-        self.is_large = sum(f.data.nbytes for f in fields) > LARGE * lattice.device.threads * cache_size(2)
+        self.is_large = _size_class(sum(field.data.nbytes for field in fields), lattice)
         function = ctypes.cast(self.function, ctypes.c_void_p)
         self.where = function, ctypes.addressof(self.tables.pointers), *self.tables.parts[PARITY[parity]]
 
@@ -182,6 +184,13 @@ class _Plan:
                     f"kernel {self.kernel.name}: {names[written]} is written while {names[read]}, the same field, "
                     "is read elsewhere"
                 )
+
+
+def _size_class(n_bytes: int, lattice: Lattice) -> int:
+    """`is_large` of struct Call."""
+    if n_bytes <= LARGE * lattice.device.threads * cache_size(2):
+        return 0
+    return 2 if n_bytes * lattice.world.local_size > HUGE * cache_size(3) else 1
 
 
 def _plan(kernel: Kernel, parity: str, fields: Sequence[Field]) -> _Plan:

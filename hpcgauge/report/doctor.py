@@ -16,7 +16,7 @@ from hpcgauge._version import VERSION
 from hpcgauge.comm.world import PRESENCE_VARIABLES, SIZE_VARIABLES
 from hpcgauge.errors import DeviceError
 from hpcgauge.fields.device import host_lanes
-from hpcgauge.kernels.build import cache_folder, find_compiler
+from hpcgauge.kernels.compiler import cache_folder, find_compiler
 
 SECONDS_FOR_A_PROBE = 30
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
