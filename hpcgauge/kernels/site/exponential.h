@@ -97,7 +97,7 @@ SITE_FN ColorMatrix add_to_diagonal(ColorMatrix a, real re, real im) {
 SITE_FN ColorMatrix complex_multiply_add(real re, real im, const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
     UNROLL for (int k = 0; k < MATRIX_REALS; k += 2) {
-        r.a[k] = fma(-im, a.a[k + 1], fma(re, a.a[k], b.a[k]));
+        r.a[k] = fnma(im, a.a[k + 1], fma(re, a.a[k], b.a[k]));
         r.a[k + 1] = fma(im, a.a[k], fma(re, a.a[k + 1], b.a[k + 1]));
     }
     return r;

@@ -79,11 +79,13 @@ typedef uint64 words;
 
 #if defined(HPC_DOUBLE)
 SITE_FN real fma(real a, real b, real c) { return __fma_rn(a, b, c); }
+SITE_FN real fnma(real a, real b, real c) { return __fma_rn(-a, b, c); }
 SITE_FN real sqrt(real a) { return __dsqrt_rn(a); }
 SITE_FN integer bits(real a) { return __double_as_longlong(a); }
 SITE_FN real from_bits(integer a) { return __longlong_as_double(a); }
 #else
 SITE_FN real fma(real a, real b, real c) { return __fmaf_rn(a, b, c); }
+SITE_FN real fnma(real a, real b, real c) { return __fmaf_rn(-a, b, c); }
 SITE_FN real sqrt(real a) { return __fsqrt_rn(a); }
 SITE_FN integer bits(real a) { return __float_as_int(a); }
 SITE_FN real from_bits(integer a) { return __int_as_float(a); }

@@ -56,8 +56,8 @@ SITE_FN void closed_products(const ColorMatrix (&a)[COUNT], const ColorMatrix* b
     UNROLL for (int k = 0; k < COUNT; ++k) {
         UNROLL for (int i = 0; i < 3; ++i) {
             const int j = 1 + (i + 1) % 3, l = 1 + (i + 2) % 3;
-            even.a[i] = fma(-a[k].a[0], b[k].a[i + 1], fma(a[k].a[i + 1], b[k].a[0], even.a[i]));
-            odd.a[i] = fma(-a[k].a[l], b[k].a[j], fma(a[k].a[j], b[k].a[l], odd.a[i]));
+            even.a[i] = fnma(a[k].a[0], b[k].a[i + 1], fma(a[k].a[i + 1], b[k].a[0], even.a[i]));
+            odd.a[i] = fnma(a[k].a[l], b[k].a[j], fma(a[k].a[j], b[k].a[l], odd.a[i]));
         }
         if (k == 0) first = even + odd;
     }
