@@ -195,6 +195,17 @@ SITE_FN MatrixInPlace in_place(const Matrices<COUNT>& field, Site x, int element
 }
 SITE_FN real entry(const MatrixInPlace& a, int k) { return load(a.first + k * LANES); }
 
+// A matrix where it lies, if its lanes lie in order there; else its numbers, put into `room`.
+template <int COUNT>
+MATRIX_FN const ColorMatrix& look(const Matrices<COUNT>& field, Site x, int element, ColorMatrix& room) {
+#if !ON_GPU
+    const scalar* p = field.reals.data + ((long)x.block * COUNT + element) * (MATRIX_REALS * LANES);
+    if (x.kind == ONE_BLOCK) return *(const ColorMatrix*)in_order(p, MATRIX_REALS);
+#endif
+    fetch(field.reals, x, element * MATRIX_REALS, room.a);
+    return room;
+}
+
 // COUNT color vectors on each site, one for each right-hand side.
 template <int COUNT>
 struct Vectors {
