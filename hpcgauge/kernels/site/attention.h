@@ -22,11 +22,11 @@ SITE_FN void attention(const Lattice& g, Site x, Reals<PATHS> a, Matrices<N_DIME
             real own[REACH], plain[REACH];
             traces(line, left, right, q, key, mu, nu, ABOVE, own);
             fetch(loops, x, first, plain);
-            for (int s = 1; s <= REACH; ++s) own[s - 1] = attention_number(own[s - 1] - plain[s - 1]);
+            UNROLL for (int s = 1; s <= REACH; ++s) own[s - 1] = attention_number(own[s - 1] - plain[s - 1]);
             put(a, x, first, own);
             if (!PAPER) {
                 traces(line, left, right, q, key, mu, nu, BELOW, own);
-                for (int s = 1; s <= REACH; ++s)
+                UNROLL for (int s = 1; s <= REACH; ++s)
                     own[s - 1] = attention_number(own[s - 1] - get(loops, line.at[BELOW][s], first + s - 1));
             }
             put(a, x, path_number(mu, nu, BELOW, 1), own);

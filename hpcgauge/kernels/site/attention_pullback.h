@@ -9,13 +9,13 @@ namespace site {
 // What path_pullback leaves one step along the path from where it starts, as weights of the paths on a side
 SITE_FN void fetch_shifted(const Lattice& g, Site x, const Line& line, const Reals<PATHS>& shifted, int mu, int nu, int side,
                            Weights& weights) {
-    for (int j = 0; j <= REACH; ++j) {
+    UNROLL for (int j = 0; j <= REACH; ++j) {
         const Site step = j > 0 ? line.at[BELOW - side][j - 1] : line.at[side][1];
         fetch(shifted, step, path_number(mu, nu, side, 1), weights.w[j]);
         if (!PAPER) continue;
         real partner[REACH];
         fetch(shifted, shift(g, x, nu, -j - 1), path_number(mu, nu, BELOW, 1), partner);
-        for (int s = 1; s <= REACH; ++s)
+        UNROLL for (int s = 1; s <= REACH; ++s)
             weights.w[j][s - 1] = side == ABOVE ? weights.w[j][s - 1] + partner[s - 1] : broadcast(0);
     }
 }
@@ -25,8 +25,8 @@ SITE_FN void fetch_loops(const Lattice& g, Site x, const Line& line, const Reals
     Weights backward;
     fetch_shifted(g, x, line, shifted, mu, nu, ABOVE, weights);
     fetch_shifted(g, x, line, shifted, mu, nu, BELOW, backward);
-    for (int j = 0; j <= REACH; ++j)
-        for (int s = j > 1 ? j : 1; s <= REACH; ++s) weights.w[j][s - 1] = -(weights.w[j][s - 1] + backward.w[s - j][s - 1]);
+    UNROLL for (int j = 0; j <= REACH; ++j)
+        UNROLL for (int s = j > 1 ? j : 1; s <= REACH; ++s) weights.w[j][s - 1] = -(weights.w[j][s - 1] + backward.w[s - j][s - 1]);
 }
 
 // sum += sum_s w P_s of the paths that start at x

@@ -10,7 +10,7 @@ static constexpr int PLANES = N_DIMENSIONS * (N_DIMENSIONS - 1), PATHS = PLANES 
 
 // Paths along nu, and along -nu
 enum PathSide : int { ABOVE, BELOW };
-#define EACH_SIDE for (int side = ABOVE; side <= BELOW; ++side)
+#define EACH_SIDE UNROLL for (int side = ABOVE; side <= BELOW; ++side)
 
 // The number of the ordered pair mu, nu
 SITE_FN int plane_number(int mu, int nu) { return mu * (N_DIMENSIONS - 1) + nu - (nu > mu); }
@@ -43,7 +43,7 @@ struct Line {
 };
 SITE_FN Line line_of(const Lattice& g, Site x, int nu) {
     Line line;
-    for (int s = 0; s <= REACH; ++s) {
+    UNROLL for (int s = 0; s <= REACH; ++s) {
         line.at[ABOVE][s] = shift(g, x, nu, s);
         line.at[BELOW][s] = shift(g, x, nu, -s);
     }
@@ -59,7 +59,7 @@ struct Side {
 // [side][s], s >= 1: where the link of step s of a rail stands, on the left from x, on the right from x + mu
 SITE_FN Line left_steps(const Line& line) {
     Line steps;
-    for (int s = 1; s <= REACH; ++s) {
+    UNROLL for (int s = 1; s <= REACH; ++s) {
         steps.at[ABOVE][s] = line.at[ABOVE][s - 1];
         steps.at[BELOW][s] = line.at[BELOW][s];
     }
@@ -67,19 +67,19 @@ SITE_FN Line left_steps(const Line& line) {
 }
 SITE_FN Line right_steps(const Lattice& g, Site x, int mu, int nu) {
     Line steps;
-    for (int s = 1; s <= REACH; ++s) {
+    UNROLL for (int s = 1; s <= REACH; ++s) {
         steps.at[ABOVE][s] = shift(g, x, mu, 1, nu, s - 1);
         steps.at[BELOW][s] = shift(g, x, mu, 1, nu, -s);
     }
     return steps;
 }
 SITE_FN void step_links(const Line& steps, const Matrices<N_DIMENSIONS>& W, int nu, Side (&links)[2]) {
-    EACH_SIDE for (int s = 1; s <= REACH; ++s) links[side].at[s] = &look(W, steps.at[side][s], nu, links[side].own[s]);
+    EACH_SIDE UNROLL for (int s = 1; s <= REACH; ++s) links[side].at[s] = &look(W, steps.at[side][s], nu, links[side].own[s]);
 }
 
 // sum_{sigma nu s} w P_{sigma nu,s}(W), from the far end: V(x) [w_1 W(x+nu) + V(x+nu) [w_2 W(x+2nu) + ...] V^+] V(x+mu)^+
 SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Reals<PATHS> weights, Matrices<N_DIMENSIONS> W) {
-    ColorMatrix total[N_DIMENSIONS], inner, carried, room;
+    ColorMatrix total[N_DIMENSIONS], inner, room;
     EACH_DIRECTION total[mu] = zero_matrix();
     Side left[2];
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
@@ -87,17 +87,17 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
         step_links(left_steps(line), W, nu, left);
         EACH_OTHER(nu, mu) {
             const Line right = right_steps(g, x, mu, nu);
-            EACH_SIDE {
-                real w[REACH];
-                fetch(weights, x, path_number(mu, nu, side, 1), w);
-                carried = zero_matrix();
-                for (int s = REACH; s >= 1; --s) {
+            ColorMatrix carried[2] = {zero_matrix(), zero_matrix()};
+            real w[2][REACH];
+            EACH_SIDE fetch(weights, x, path_number(mu, nu, side, 1), w[side]);
+            UNROLL for (int s = REACH; s >= 1; --s) {
+                EACH_SIDE {
                     const ColorMatrix& far = look(W, line.at[side][s], mu, room);
-                    EACH_REAL inner.a[k] = fma(w[s - 1], far.a[k], carried.a[k]);
-                    carry(carried, side, *left[side].at[s], inner, look(W, right.at[side][s], nu, room));
+                    EACH_REAL inner.a[k] = fma(w[side][s - 1], far.a[k], carried[side].a[k]);
+                    carry(carried[side], side, *left[side].at[s], inner, look(W, right.at[side][s], nu, room));
                 }
-                EACH_REAL total[mu].a[k] = total[mu].a[k] + carried.a[k];
             }
+            EACH_REAL total[mu].a[k] = total[mu].a[k] + carried[ABOVE].a[k] + carried[BELOW].a[k];
         }
     }
     EACH_DIRECTION set(sum, x, mu, total[mu]);
@@ -108,7 +108,7 @@ SITE_FN void traces(const Line& line, const Side (&left)[2], const Line& right, 
                     const Matrices<N_DIMENSIONS>& W, int mu, int nu, int side, real (&found)[REACH]) {
     ColorMatrix moved[2], room;
     const ColorMatrix* from = &M;
-    for (int s = 1; s <= REACH; ++s) {
+    UNROLL for (int s = 1; s <= REACH; ++s) {
         carry(moved[s % 2], BELOW - side, *left[side].at[s], *from, look(W, right.at[side][s], nu, room));
         from = &moved[s % 2];
         found[s - 1] = real_product(*from, look(W, line.at[side][s], mu, room));

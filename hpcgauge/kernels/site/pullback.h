@@ -16,7 +16,7 @@ namespace site {
 SITE_FN void rails(const Line& steps, const Matrices<N_DIMENSIONS>& W, int nu, Side (&rail)[2]) {
     ColorMatrix room;
     EACH_SIDE rail[side].at[1] = &look(W, steps.at[side][1], nu, rail[side].own[1]);
-    for (int s = 2; s <= REACH; ++s) {
+    UNROLL for (int s = 2; s <= REACH; ++s) {
         join(rail[ABOVE].own[s], *rail[ABOVE].at[s - 1], look(W, steps.at[ABOVE][s], nu, room));
         join(rail[BELOW].own[s], look(W, steps.at[BELOW][s], nu, room), *rail[BELOW].at[s - 1]);
         EACH_SIDE rail[side].at[s] = &rail[side].own[s];
@@ -33,7 +33,7 @@ SITE_FN void carry_all(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu
                        Side& carried) {
     ColorMatrix room;
     carried.at[0] = &look(M, line.at[side][0], mu, carried.own[0]);
-    for (int s = 1; s <= last; ++s) {
+    UNROLL for (int s = 1; s <= last; ++s) {
         carry(carried.own[s], side, *rails.left[side].at[s], look(M, line.at[side][s], mu, room), *rails.right[side].at[s]);
         carried.at[s] = &carried.own[s];
     }
@@ -101,10 +101,10 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
                 const int first = path_number(mu, nu, side, 1);
                 carry_all(line, M, mu, both, BELOW - side, REACH, moved);
                 carry_all(line, W, mu, both, side, REACH - 1, paths);
-                for (int j = 1; j <= REACH; ++j) fetch(a, line.at[BELOW - side][j], first, weights.w[j]);
+                UNROLL for (int j = 1; j <= REACH; ++j) fetch(a, line.at[BELOW - side][j], first, weights.w[j]);
                 pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
                 real found[REACH];
-                for (int s = 1; s <= REACH; ++s)
+                UNROLL for (int s = 1; s <= REACH; ++s)
                     found[s - 1] = attention_slope(weights.w[1][s - 1]) * real_product(moved.own[1], *paths.at[s - 1]);
                 put(shifted, x, first, found);
             }
