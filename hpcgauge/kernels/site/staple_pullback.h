@@ -1,4 +1,4 @@
-// The pullback of the staple sum S of W with cotangent M.
+// The pullback of the staple sum S of W with cotangent M, added to `kept` times dW.
 //
 // f = sum Re tr M_mu^+ S_mu is a sum over plaquettes with one of their four links in M instead of W, so the cotangent of
 // W_mu is the staple sum with one of the three links in M: of A B C^+ it is (M_A B + A M_B) C^+ + A B M_C^+.
@@ -23,15 +23,16 @@ MATRIX_FN void add_lower(ColorMatrix& sum, const StapleLinks& W, const StapleLin
 }
 
 // The links from y along nu, from z along mu, and from y + mu along nu
-SITE_FN StapleLinks staple_links(const Matrices<N_DIMENSIONS>& W, Site y, Site z, Site beside, int mu, int nu, ColorMatrix (&room)[3]) {
+SITE_FN StapleLinks staple_links(const Matrices<N_DIMENSIONS>& W, Site y, Site z, Site beside, int mu, int nu,
+                                 ColorMatrix (&room)[3]) {
     return StapleLinks{look(W, y, nu, room[0]), look(W, z, mu, room[1]), look(W, beside, nu, room[2])};
 }
 
 SITE_FN void staple_pullback(const Lattice& g, Site x, Matrices<N_DIMENSIONS> dW, Matrices<N_DIMENSIONS> M,
-                             Matrices<N_DIMENSIONS> W) {
+                             Matrices<N_DIMENSIONS> W, const double* kept) {
     ColorMatrix w[3], m[3];
     EACH_DIRECTION {
-        ColorMatrix sum = get(dW, x, mu);
+        ColorMatrix sum = get_kept(dW, x, mu, kept[0]);
         const Site right = up(g, x, mu);
         for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
             if (nu == mu) continue;
