@@ -18,6 +18,7 @@ SITE_FN void attention(const Lattice& g, Site x, Reals<PATHS> a, Matrices<N_DIME
         EACH_OTHER(nu, mu) {
             const int first = path_number(mu, nu, ABOVE, 1);
             const Line right = right_steps(g, x, mu, nu);
+            call_ahead(a, x, first, 2 * REACH);
             const ColorMatrix& q = look(query, x, mu, room);
             real own[REACH], plain[REACH];
             traces(line, left, right, q, key, mu, nu, ABOVE, own);

@@ -46,10 +46,13 @@ SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_
     Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu);
+        call_ending(slopes, x, nu);
+        if (nu == N_DIMENSIONS - 1) EACH_DIRECTION call_ahead(dM, x, mu);
         rails(left_steps(line), W, nu, both.left);
         EACH_OTHER(nu, mu) {
             rails(right_steps(g, x, mu, nu), W, nu, both.right);
             EACH_SIDE {
+                call_ahead(slopes, x, right_slopes(mu, nu, side));
                 carry_all(line, M, mu, both, BELOW - side, REACH, moved);
                 carry_all(line, W, mu, both, side, REACH, paths);
                 fetch_shifted(g, x, line, shifted, mu, nu, side, weights);
@@ -73,9 +76,11 @@ SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_D
     Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu);
+        call_ending(slopes, x, nu);
         rails(left_steps(line), W, nu, both.left);
         EACH_OTHER(nu, mu) {
             rails(right_steps(g, x, mu, nu), W, nu, both.right);
+            call_ahead(slopes, x, right_slopes(mu, nu, ABOVE));
             carry_all(line, W, mu, both, BELOW, REACH, moved);
             carry_all(line, W, mu, both, ABOVE, REACH, paths);
             fetch_loops(g, x, line, shifted, mu, nu, weights);

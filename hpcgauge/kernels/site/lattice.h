@@ -107,7 +107,8 @@ SITE_FN void fetch_ahead(const Lattice& g, const Reals<COMPONENTS>& field, Site 
 #endif
 }
 
-// Calls `count` numbers of a site into the first cache; where its lanes lie apart, only those of its first block.
+// Calls `count` numbers of a site into the first cache, to be read or written; where its lanes lie apart, only those of its
+// first block.
 template <int COMPONENTS>
 SITE_FN void call_ahead(const Reals<COMPONENTS>& field, Site x, int first, int count) {
 #if !ON_GPU

@@ -124,6 +124,7 @@ SITE_FN void loop_traces(const Lattice& g, Site x, Reals<PATHS> loops, Matrices<
         step_links(left_steps(line), W, nu, left);
         EACH_OTHER(nu, mu) {
             const Line right = right_steps(g, x, mu, nu);
+            call_ahead(loops, x, path_number(mu, nu, ABOVE, 1), REACH);
             real found[REACH];
             traces(line, left, right, look(W, x, mu, room), W, mu, nu, ABOVE, found);
             put(loops, x, path_number(mu, nu, ABOVE, 1), found);

@@ -55,6 +55,9 @@ SITE_FN Ending no_steps() {
     return r;
 }
 
+// The slopes of the right rail's steps
+SITE_FN int right_slopes(int mu, int nu, int side) { return 2 * N_DIMENSIONS + 2 * plane_number(mu, nu) + side; }
+
 // Adds the paths along sigma nu beside mu; `moved`: A_j, `paths`: P_r
 SITE_FN void pull_back_steps(const Slopes& slopes, Site x, const Weights& weights, int mu, int nu, int side,
                              const Side& moved, const Side& paths, Ending& ending) {
@@ -74,9 +77,14 @@ SITE_FN void pull_back_steps(const Slopes& slopes, Site x, const Weights& weight
         ending.behind[nu] = ending.behind[nu] + left;
     else
         ending.ahead[nu] = ending.ahead[nu] - left;
-    set(slopes, x, 2 * N_DIMENSIONS + 2 * plane_number(mu, nu) + side, right);
+    set(slopes, x, right_slopes(mu, nu, side), right);
 }
 
+// Calls what the last lines of a pullback write, before the work on the last direction
+SITE_FN void call_ending(const Slopes& slopes, Site x, int nu) {
+    if (nu < N_DIMENSIONS - 1) return;
+    for (int k = 0; k < 2 * N_DIMENSIONS; ++k) call_ahead(slopes, x, k);
+}
 SITE_FN void set(const Slopes& slopes, Site x, const Ending& ending) {
     EACH_DIRECTION {
         set(slopes, x, mu, ending.ahead[mu]);
@@ -94,11 +102,14 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
     Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu);
+        call_ending(slopes, x, nu);
         rails(left_steps(line), W, nu, both.left);
         EACH_OTHER(nu, mu) {
             rails(right_steps(g, x, mu, nu), W, nu, both.right);
             EACH_SIDE {
                 const int first = path_number(mu, nu, side, 1);
+                call_ahead(slopes, x, right_slopes(mu, nu, side));
+                call_ahead(shifted, x, first, REACH);
                 carry_all(line, M, mu, both, BELOW - side, REACH, moved);
                 carry_all(line, W, mu, both, side, REACH - 1, paths);
                 UNROLL for (int j = 1; j <= REACH; ++j) fetch(a, line.at[BELOW - side][j], first, weights.w[j]);

@@ -40,6 +40,10 @@ SITE_FN Traceless get(const TracelessMatrices<COUNT>& field, Site x, int element
     return r;
 }
 template <int COUNT>
+SITE_FN void call_ahead(const TracelessMatrices<COUNT>& field, Site x, int element) {
+    call_ahead(field.reals, x, element * TRACELESS_REALS, TRACELESS_REALS);
+}
+template <int COUNT>
 SITE_FN void set(const TracelessMatrices<COUNT>& field, Site x, int element, const Traceless& value) {
     put(field.reals, x, element * TRACELESS_REALS, value.a);
 }
