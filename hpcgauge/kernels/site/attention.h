@@ -19,6 +19,7 @@ SITE_FN void attention(const Lattice& g, Site x, Reals<PATHS> a, Matrices<N_DIME
             const int first = path_number(mu, nu, ABOVE, 1);
             const Line right = right_steps(g, x, mu, nu);
             call_ahead(a, x, first, 2 * REACH);
+            if (!PAPER) for (int s = 1; s <= REACH; ++s) call_ahead(loops, line.at[BELOW][s], first, REACH);
             const ColorMatrix& q = look(query, x, mu, room);
             real own[REACH], plain[REACH];
             traces(line, left, right, q, key, mu, nu, ABOVE, own);

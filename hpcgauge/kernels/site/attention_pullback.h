@@ -6,12 +6,18 @@
 
 namespace site {
 
+// x - (j - 1) sigma nu
+SITE_FN Site shifted_site(const Line& line, int side, int j) { return j > 0 ? line.at[BELOW - side][j - 1] : line.at[side][1]; }
+
+SITE_FN void call_shifted(const Line& line, const Reals<PATHS>& shifted, int mu, int nu, int side) {
+    for (int j = 0; j <= REACH; ++j) call_ahead(shifted, shifted_site(line, side, j), path_number(mu, nu, side, 1), REACH);
+}
+
 // What path_pullback leaves one step along the path from where it starts, as weights of the paths on a side
 SITE_FN void fetch_shifted(const Lattice& g, Site x, const Line& line, const Reals<PATHS>& shifted, int mu, int nu, int side,
                            Weights& weights) {
     UNROLL for (int j = 0; j <= REACH; ++j) {
-        const Site step = j > 0 ? line.at[BELOW - side][j - 1] : line.at[side][1];
-        fetch(shifted, step, path_number(mu, nu, side, 1), weights.w[j]);
+        fetch(shifted, shifted_site(line, side, j), path_number(mu, nu, side, 1), weights.w[j]);
         if (!PAPER) continue;
         real partner[REACH];
         fetch(shifted, shift(g, x, nu, -j - 1), path_number(mu, nu, BELOW, 1), partner);
@@ -53,9 +59,12 @@ SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_
             rails(right_steps(g, x, mu, nu), W, nu, both.right);
             EACH_SIDE {
                 call_ahead(slopes, x, right_slopes(mu, nu, side));
+                call_shifted(line, shifted, mu, nu, side);
+                call_ahead(W, line.at[side][1], mu);
                 carry_all(line, M, mu, both, BELOW - side, REACH, moved);
                 carry_all(line, W, mu, both, side, REACH, paths);
                 fetch_shifted(g, x, line, shifted, mu, nu, side, weights);
+                if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
                 pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
                 add_paths(sum[mu], weights, paths);
             }
@@ -81,6 +90,7 @@ SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_D
         EACH_OTHER(nu, mu) {
             rails(right_steps(g, x, mu, nu), W, nu, both.right);
             call_ahead(slopes, x, right_slopes(mu, nu, ABOVE));
+            EACH_SIDE call_shifted(line, shifted, mu, nu, side);
             carry_all(line, W, mu, both, BELOW, REACH, moved);
             carry_all(line, W, mu, both, ABOVE, REACH, paths);
             fetch_loops(g, x, line, shifted, mu, nu, weights);

@@ -34,6 +34,7 @@ SITE_FN void carry_all(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu
     ColorMatrix room;
     carried.at[0] = &look(M, line.at[side][0], mu, carried.own[0]);
     UNROLL for (int s = 1; s <= last; ++s) {
+        if (s < last) call_ahead(M, line.at[side][s + 1], mu);
         carry(carried.own[s], side, *rails.left[side].at[s], look(M, line.at[side][s], mu, room), *rails.right[side].at[s]);
         carried.at[s] = &carried.own[s];
     }
@@ -110,9 +111,12 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
                 const int first = path_number(mu, nu, side, 1);
                 call_ahead(slopes, x, right_slopes(mu, nu, side));
                 call_ahead(shifted, x, first, REACH);
+                for (int j = 1; j <= REACH; ++j) call_ahead(a, line.at[BELOW - side][j], first, REACH);
+                call_ahead(W, line.at[side][1], mu);
                 carry_all(line, M, mu, both, BELOW - side, REACH, moved);
                 carry_all(line, W, mu, both, side, REACH - 1, paths);
                 UNROLL for (int j = 1; j <= REACH; ++j) fetch(a, line.at[BELOW - side][j], first, weights.w[j]);
+                if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
                 pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
                 real found[REACH];
                 UNROLL for (int s = 1; s <= REACH; ++s)
