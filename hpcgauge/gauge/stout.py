@@ -85,8 +85,10 @@ def three_layers_pullback(
 
 
 def staple_pullback(M: Field, W: Field, dW: Field, kept: float = 1.0) -> None:
-    """Adds the cotangent of W to `kept` times dW, for the staple sum of W with cotangent M; with `kept` = 0, dW may hold
-    anything. Collective."""
+    """Adds the cotangent of W to `kept` times dW (0: it may hold anything), for the staple sum of W with cotangent M.
+
+    Collective.
+    """
     run(STAPLE_PULLBACK, dW=dW, M=M, W=W, kept=kept)
 
 
