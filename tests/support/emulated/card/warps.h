@@ -55,7 +55,8 @@ static int fiber_of[32], idle[32], n_idle;
 static void place(unsigned lane) {
     const unsigned linear = 32 * number + lane, across = here.blockDim.x, down = here.blockDim.y;
     here.lane = lane;
-    here.threadIdx = {linear % across, linear / across % down, linear / across / down};
+    if (linear < across) here.threadIdx = {linear, 0, 0};
+    else here.threadIdx = {linear % across, linear / across % down, linear / across / down};
 }
 
 // True if threads of one mask, all that have not ended, have come to the same meeting; they are to go on then.
@@ -101,7 +102,7 @@ static void meet(int meeting, unsigned mask, Word value) {
     waiting |= 1u << lane;
     Context* const mine = &contexts[fiber_of[lane]];
     Context* const next = next_context();
-    if (next != mine) emulated_switch(mine, next);
+    if (next != mine) switch_context(mine, next);
 }
 
 // What a fiber does: threads that have not begun, one after the other, as long as none of them waits
@@ -116,7 +117,7 @@ static void work() {
             ended |= 1u << here.lane;
         }
         idle[n_idle++] = self;
-        emulated_switch(&contexts[self], next_context());
+        switch_context(&contexts[self], next_context());
     }
 }
 
@@ -140,7 +141,7 @@ static bool run(unsigned number_, unsigned n_threads_) {
     const unsigned first = random_word(), step = random_word() | 1;
     for (unsigned k = 0, n = 0; k < 32; ++k)
         if (const unsigned lane = (first + k * step) % 32; lane < n_threads) beginners[n++] = (unsigned char)lane;
-    emulated_switch(&scheduler, &contexts[idle[--n_idle]]);
+    switch_context(&scheduler, &contexts[idle[--n_idle]]);
     return ended == all;
 }
 
