@@ -52,7 +52,7 @@ static Context contexts[32], scheduler;
 static char* stacks[32];
 static int fiber_of[32], idle[32], n_idle;
 
-static void place(unsigned lane) {
+static inline __attribute__((always_inline)) void place(unsigned lane) {
     const unsigned linear = 32 * number + lane, across = here.blockDim.x, down = here.blockDim.y;
     here.lane = lane;
     if (linear < across) here.threadIdx = {linear, 0, 0};
@@ -83,13 +83,15 @@ static bool complete(unsigned lane) {
     return true;
 }
 
+static inline __attribute__((always_inline)) Context* resume() {
+    const unsigned lane = resumed[next_resumed++];
+    place(lane);
+    return &contexts[fiber_of[lane]];
+}
+
 // Where to go when a thread waits or has ended
 static Context* next_context() {
-    if (next_resumed < n_resumed) {
-        const unsigned lane = resumed[next_resumed++];
-        place(lane);
-        return &contexts[fiber_of[lane]];
-    }
+    if (next_resumed < n_resumed) return resume();
     if (n_begun < n_threads) return &contexts[idle[--n_idle]];
     for (unsigned lane = 0; lane < 32; ++lane)
         if ((waiting >> lane & 1) && complete(lane)) return next_context();
@@ -101,7 +103,7 @@ static void meet(int meeting, unsigned mask, Word value) {
     arrivals[lane] = {meeting, mask, value};
     waiting |= 1u << lane;
     Context* const mine = &contexts[fiber_of[lane]];
-    Context* const next = next_context();
+    Context* const next = next_resumed < n_resumed ? resume() : next_context();
     if (next != mine) switch_context(mine, next);
 }
 
@@ -124,7 +126,7 @@ static void work() {
 // All fibers nobody's, also those left in the middle of a thread
 static void renew() {
     for (int k = 0; k < 32; ++k) {
-        if (!stacks[k]) stacks[k] = new_stack();
+        if (!stacks[k]) stacks[k] = new_stack(k);
         prepare(contexts[k], stacks[k], work);
         idle[k] = 31 - k;
     }
