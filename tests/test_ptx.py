@@ -29,6 +29,12 @@ CASES = [
     for name, entry in entries(4).items()
     if entry.is_for(colors, precision)
 ]
+# Fewer dimensions, and general matrices.
+OTHERS = [
+    *(Case(name, 2, "double", (8, 32)) for name in ("staggered_hop", "path_sum", "plaquette_sum", "random_momenta")),
+    *(Case(name, 3, "single", (4, 8, 16)) for name in ("staggered_hop", "staple_sum", "gauge_rotate")),
+    *(Case(name, 4, "double", EXTENT) for name in ("staggered_hop_add", "update_links", "reunitarise")),
+]
 PARITIES = {"even": 0, "odd": 1, "both": 2}
 ONE_PARITY = [Case(name, 2, "double", EXTENT) for name in ("staggered_hop_add", "staple_sum", "random_momenta")]
 
@@ -37,8 +43,8 @@ ONE_PARITY = [Case(name, 2, "double", EXTENT) for name in ("staggered_hop_add", 
 def compiled() -> None:
     """All kernels of this file for CPU and GPU, compiled before the first test."""
     nvrtc()
-    compile_entries(World.alone(), [(c.entry, c.dimensions, c.colors, c.precision) for c in CASES])
-    texts = {launch_text(case): case.entry.kernel.name for case in CASES}
+    compile_entries(World.alone(), [(c.entry, c.dimensions, c.colors, c.precision) for c in (*CASES, *OTHERS)])
+    texts = {launch_text(case): case.entry.kernel.name for case in (*CASES, *OTHERS)}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         list(pool.map(lambda text: program_of(text, texts[text]), texts))
 
@@ -61,13 +67,13 @@ def difference(case: Case, ranks: Ranks, parity: str = "both") -> str:
 
 
 def show(case: object) -> str | None:
-    return f"{case.name}-SU({case.colors})-{case.precision}" if isinstance(case, Case) else None
+    return f"{case.name}-{case.dimensions}d-SU({case.colors})-{case.precision}" if isinstance(case, Case) else None
 
 
-@pytest.mark.parametrize("case", CASES, ids=show)
+@pytest.mark.parametrize("case", [*CASES, *OTHERS], ids=show)
 def test_interpreted_kernel_gives_the_bits_of_the_cpu(case: Case) -> None:
-    ranks = Ranks(case, GRID, program(case))
-    if case.entry.kernel.offsets.pairs:
+    ranks = Ranks(case, (*GRID[-case.dimensions :],), program(case))
+    if case.extent == EXTENT and case.entry.kernel.offsets.pairs:
         assert all(len(tables.interior[2]) and len(tables.boundary[2]) for tables in ranks.tables)
     wrong = difference(case, ranks)
     assert not wrong, wrong

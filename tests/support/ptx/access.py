@@ -64,7 +64,7 @@ def _transfer(machine: Machine, name: tuple[str, ...], operands: list[str]) -> A
 
     def transfer(mask: np.ndarray | bool) -> None:
         at = (address if mask is True else address[mask]) + shift
-        if (at & np.uint64(size * len(rows) - 1)).any():
+        if len(rows) > 1 and (at & np.uint64(size * len(rows) - 1)).any():
             raise PtxError(f"an address is not a multiple of {size * len(rows)}")
         for k, row in enumerate(rows):
             view, places = _places(machine, space, at + np.uint64(k * size), size, mask, is_load)

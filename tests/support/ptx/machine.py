@@ -59,7 +59,8 @@ class Machine:
         self._immediates: dict[tuple[str, type], np.ndarray] = {}
         self.parameters, self.carry = b"", np.zeros(self.n, np.uint64)
         self._actions = [self._bind(instruction) for instruction in program.instructions]
-        self._executed = np.zeros(len(self._actions), np.int64)
+        self._is_for_warps = ["sync" in instruction.name for instruction in program.instructions]
+        self._executed = [0] * len(self._actions)
 
     def register(self, name: str, dtype: type) -> np.ndarray:
         """The row of a register, seen as a type of its width."""
@@ -116,7 +117,7 @@ class Machine:
         if len(parameters) < size:
             raise PtxError(f"{len(parameters)} bytes of parameters, {size} are right")
         self.parameters = parameters
-        self._executed[:] = 0
+        self._executed = [0] * len(self._actions)
         end = len(self._actions)
         at, waiting = np.zeros(self.n, np.int64), np.zeros(self.n, np.bool_)
         with np.errstate(all="ignore"):
@@ -133,19 +134,22 @@ class Machine:
     def _stretch(self, at: np.ndarray, waiting: np.ndarray, start: int, here: np.ndarray) -> None:
         """Runs the threads that are here until they meet others or a jump, and says in `at` where they are then."""
         stop = int(at.min(initial=len(self._actions), where=~here & (at > start)))
+        n_here = int(np.count_nonzero(here))
+        mask = True if n_here == self.n else here
         for k in range(start, stop):
-            action = self._actions[k]
-            if "sync" in self.program.instructions[k].name:
+            if self._is_for_warps[k]:
                 here = self._meet(at, waiting, k, here)
-            n_here = int(np.count_nonzero(here))
-            if not n_here:
-                return
+                n_here = int(np.count_nonzero(here))
+                mask = True if n_here == self.n else here
+                if not n_here:
+                    return
             self._executed[k] += n_here
+            action = self._actions[k]
             if action is None:
                 self._jump(at, k, here)
                 return
             try:
-                action(True if n_here == self.n else here)
+                action(mask)
             except PtxError as error:
                 raise PtxError(f"{error}: {self.program.instructions[k].text}") from None
         at[here] = stop
@@ -170,11 +174,11 @@ class Machine:
     def _counts(self) -> Counts:
         total = dict.fromkeys(("flops", "loaded", "stored", "local"), 0)
         for instruction, times in zip(self.program.instructions, self._executed, strict=True):
-            name, times = instruction.name, int(times)
+            name = instruction.name
             if name[-1] in ("f32", "f64") and name[0] in ("add", "sub", "mul", "fma", "div", "rcp", "sqrt"):
                 total["flops"] += times * (2 if name[0] == "fma" else 1)
             elif name[0] in ("ld", "st") and "param" not in name:
                 width = np.dtype(DTYPE[name[-1]]).itemsize * next((int(p[1]) for p in name if p in ("v2", "v4")), 1)
                 key = "local" if "global" not in name else "loaded" if name[0] == "ld" else "stored"
                 total[key] += times * width
-        return Counts(self.n, int(self._executed.sum()), **total)
+        return Counts(self.n, sum(self._executed), **total)
