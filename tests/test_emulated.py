@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.emulated import Card, Settings, install, remove
 from tests.support.emulated.byhand import TO_CARD, TO_HOST, Hand
-from tests.support.emulated.settings import ORDERS
+from tests.support.emulated.settings import ORDERS, VARIABLE
 from tests.support.ranks import ROOT, clean_environment
 
 ON_CARD, BLOCKING = 3, 0
@@ -36,8 +36,9 @@ NUMBER = np.zeros(1, np.int64)
 @pytest.fixture(autouse=True)
 def card() -> Iterator[Card]:
     """An emulated card as new."""
-    yield install(Settings())
-    remove()
+    card = install(Settings())
+    yield card
+    remove(card)
 
 
 @pytest.fixture
@@ -65,9 +66,22 @@ def test_only_what_the_project_calls_is_there() -> None:
         importlib.import_module("cupy.cuda.runtime")
 
 
-def test_removed_it_leaves_nothing_behind() -> None:
-    remove()
-    assert type(sys.modules.get("cupy")).__name__ != "StandIn"
+def test_cards_come_and_go(card: Card, hand: Hand) -> None:
+    import cupy
+
+    address, inner = hand.put(np.array([3])), install(Settings(memory=1000))
+    assert sys.modules["cupy"] is not cupy and Hand().runtime.memGetInfo() == (1000, 1000)
+    install()
+    remove(inner)
+    assert sys.modules["cupy"] is cupy and hand.get(address, NUMBER)[0] == 3
+
+
+def test_a_process_may_find_it_in_the_place_of_cupy() -> None:
+    text = "from cupy.cuda import runtime; print(runtime.getDeviceCount(), runtime.getDeviceProperties(1)['major'])"
+    path = f"{ROOT}:{ROOT / 'tests' / 'support' / 'emulated' / 'instead'}"
+    environment = {**clean_environment(), "PYTHONPATH": path, VARIABLE: "cards=2 capability=80"}
+    ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment)
+    assert ended.stdout == "2 8\n", ended.stderr
 
 
 # Work of several streams

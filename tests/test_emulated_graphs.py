@@ -21,8 +21,9 @@ NUMBER = np.zeros(1, np.int64)
 @pytest.fixture(autouse=True)
 def card() -> Iterator[Card]:
     """An emulated card as new."""
-    yield install(Settings())
-    remove()
+    card = install(Settings())
+    yield card
+    remove(card)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ import pytest
 
 from hpcgauge.bench.case import Case
 from hpcgauge.errors import DeviceError
+from hpcgauge.kernels.cuda_source import PROGRAM
 from hpcgauge.kernels.kernel import SITE_FOLDER
 from hpcgauge.kernels.loop import Launch as HostLaunch
 from hpcgauge.kernels.nvrtc import build_cuda
+from tests import test_cuda_program, test_sum
 from tests.support.emulated import Settings, install, remove
-from tests.support.emulated.byhand import CardLaunch, Hand
+from tests.support.emulated.byhand import CardLaunch, CardMachine, CardMemory, Hand
 from tests.support.emulated.errors import CUDARuntimeError
 from tests.support.gpu import Ranks, launch_text
 from tests.support.kernels.cases import disagreement, fields_of, lattice
@@ -35,8 +37,9 @@ HOP = Case("staggered_hop_add", 2, "double", EXTENT)
 @pytest.fixture(autouse=True)
 def card() -> Iterator[Any]:
     """An emulated card as new."""
-    yield install(Settings())
-    remove()
+    card = install(Settings())
+    yield card
+    remove(card)
 
 
 @pytest.fixture
@@ -241,3 +244,28 @@ def test_a_fault_in_the_cuda_text_is_caught(hand: Hand, fault: str) -> None:
     except RuntimeError:
         is_caught = True
     assert is_caught
+
+
+BETWEEN: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
+    (test_cuda_program.test_sums_are_collected_normalised_and_rounded_as_on_the_cpu, ()),
+    *((test_cuda_program.test_steps_are_those_of_the_cpu, (seed, last)) for seed in (0, 1) for last in (0.0, 1.0)),
+    (test_cuda_program.test_after_a_stop_steps_do_nothing, ()),
+    *((test_cuda_program.test_packing_is_that_of_the_cpu, (dtype,)) for dtype in (np.float64, np.float32)),
+    *((test_cuda_program.test_conversion, (is_narrowing,)) for is_narrowing in (True, False)),
+    *((test_cuda_program.test_a_warp_adds_exactly, (name, "sm_75")) for name in (*test_sum.samples(), "refused")),
+    *((test_cuda_program.test_a_warp_adds_exactly, (name, "sm_80")) for name in (*test_sum.samples(), "refused")),
+]
+
+
+@pytest.mark.parametrize(("check", "arguments"), BETWEEN)
+def test_what_stands_between_kernels(
+    monkeypatch: pytest.MonkeyPatch, check: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    """The tests of the interpreter of PTX, on the emulated card."""
+    install(Settings(capability=75 if "sm_75" in arguments else 80))
+    hand, names = Hand(), ("collect_sums", "round_sums", "run_steps", "pack", "convert")
+    monkeypatch.setattr(test_cuda_program, "Memory", CardMemory)
+    monkeypatch.setattr(test_cuda_program, "Machine", CardMachine)
+    monkeypatch.setattr(test_cuda_program, "programs", lambda: {name: hand.kernel(PROGRAM, name) for name in names})
+    monkeypatch.setattr(test_cuda_program, "program_of", lambda text, name, _: {name: hand.kernel(text, name)})
+    check(*arguments)

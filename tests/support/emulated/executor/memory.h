@@ -24,7 +24,7 @@ struct Block {
 
 static char message[512];
 static Word region, opened_bytes, cursor, used[MAX_DEVICES];
-static int nothing_file = -1;
+static int nothing_file;
 // By their last byte
 static std::map<Word, Block> blocks;
 // Start -> size
@@ -55,17 +55,15 @@ static bool is_pinned(Word a) {
 }
 
 static void start_memory() {
-    if (nothing_file < 0) {
-        nothing_file = memfd_create("nothing", 0);
-        region = (Word)mmap(nullptr, REGION_BYTES, PROT_NONE, MAP_SHARED | MAP_NORESERVE, nothing_file, 0);
-    } else {
-        close_off(region, REGION_BYTES);
-    }
-    blocks.clear();
+    nothing_file = memfd_create("nothing", 0);
+    region = (Word)mmap(nullptr, REGION_BYTES, PROT_NONE, MAP_SHARED | MAP_NORESERVE, nothing_file, 0);
     gaps = {{region, REGION_BYTES}};
     cursor = region;
-    opened_bytes = 0;
-    memset(used, 0, sizeof used);
+}
+
+static void end_memory() {
+    munmap((void*)region, REGION_BYTES);
+    close(nothing_file);
 }
 
 // The start of `size` free bytes, as long after the last ones as possible; 0 if there are none

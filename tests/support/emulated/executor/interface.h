@@ -41,28 +41,21 @@ using namespace card;
     if (!found_) return -INVALID_HANDLE;                     \
     Stream& stream = *found_;
 
-// A card as new: nothing allocated, no error. Pinned memory is the host's and stays.
-FACE void card_reset(Word seed, int order, Word bytes) {
+FACE void card_start(Word seed, int order, Word bytes) {
     random_state = 2 * seed + 1;
     for (int k = 0; k < 8; ++k) random_word();
     chosen_order = order;
     memory_bytes = bytes;
-    failed = device = 0;
-    message[0] = 0;
-    stream_of.clear();
-    destroyed.clear();
-    event_of.clear();
-    kernel_of.clear();
-    graph_of.clear();
-    instance_of.clear();
-    legacy = Stream();
     streams = {&legacy};
-    memset(n_done, 0, sizeof n_done);
     start_memory();
     warp::renew();
     watch_faults();
 }
-FACE void card_end() { unwatch_faults(); }
+// Its memory is gone; pinned memory is the host's and stays.
+FACE void card_end() {
+    unwatch_faults();
+    end_memory();
+}
 FACE const char* card_message() { return message; }
 FACE void* card_executor() { return &here; }
 FACE long card_done(int action) { return n_done[action]; }
