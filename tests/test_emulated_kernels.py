@@ -133,11 +133,11 @@ def test_threads_that_wait_for_others_for_ever_are_an_error(hand: Hand) -> None:
 def test_a_grid_that_is_too_large_writes_beyond(hand: Hand) -> None:
     body, a = "call.out[thread] = call.a[thread % call.n];", np.arange(96)
     assert np.array_equal(one_launch(hand, body, a, blocks=3), a)
-    out, given = hand.put(np.zeros(96, np.int64)), hand.put(a)
-    hand.launch(hand.kernel(STRUCT + START + THREAD + body + "}"), (out, given, 96), 4)
+    out, given = hand.put(np.zeros(1 << 17, np.int64)), hand.put(a)
+    hand.launch(hand.kernel(STRUCT + START + THREAD + body + "}"), (out, given, 96), 1 + (1 << 9), 256)
     with pytest.raises(CUDARuntimeError, match="cudaErrorIllegalAddress") as raised:
         hand.runtime.streamSynchronize(hand.stream)
-    assert raised.value.status == 700 and "of block (3, 0, 0)" in raised.value.__notes__[0]
+    assert raised.value.status == 700 and "of block (512, 0, 0)" in raised.value.__notes__[0]
 
 
 def test_a_grid_that_is_too_small_leaves_sites_out(hand: Hand) -> None:

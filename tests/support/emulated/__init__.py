@@ -4,9 +4,10 @@
 differs from a card where that finds mistakes:
 
 * Memory of the card cannot be touched by the host: that ends the process with a segmentation fault, a line on stderr
-  that says so, and faulthandler's traceback where that is on. New memory is full of bytes 255, freed memory is gone.
-  A kernel that touches what is not allocated is error 700, as on a card; so is an address of the host among the
-  words of a kernel's argument.
+  that says so, and faulthandler's traceback where that is on. New memory is full of bytes 255. A kernel that touches
+  what is not allocated is error 700, as on a card, if that is far from small allocations; a write beside a small one is
+  found when it is freed or the card waited for, a write to what was freed when it is given out again. An address of
+  the host among the words of a kernel's argument is error 700 too.
 * Work waits until a synchronisation demands it. Then it is done in an order that hurts, as far as events allow
   (`Settings.order`); kernels of a graph, blocks, warps and the threads of a warp are permuted. The seed is a setting.
 * A copy from pageable memory takes its source at the call; one from pinned memory when it is done. What goes to the

@@ -69,8 +69,11 @@ FACE long card_failed() { return failed; }
 FACE long card_malloc(Word size) {
     if (failed) return -failed;
     if (!size) return 0;
-    const Word address = used[device] + size <= memory_bytes ? allocate(size, device) : 0;
-    return address ? long(address) : -OUT_OF_MEMORY;
+    if (used[device] + size > memory_bytes) return -OUT_OF_MEMORY;
+    Word address;
+    const int error = allocate(size, device, address);
+    if (error == ILLEGAL_ADDRESS) failed = error;
+    return error ? -error : long(address);
 }
 // Waits for all that was asked for, as the card does.
 FACE long card_free(Word address) {
@@ -108,7 +111,9 @@ FACE long card_stream_synchronize(long handle) {
 }
 FACE long card_synchronize() {
     if (failed) return -failed;
-    return is_capturing() ? -UNSUPPORTED : -demand_all();
+    if (is_capturing()) return -UNSUPPORTED;
+    if (!demand_all()) failed = all_are_sound();
+    return -failed;
 }
 
 FACE long card_event() {

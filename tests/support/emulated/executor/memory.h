@@ -1,7 +1,9 @@
 // Memory of the card: one stretch of addresses that nobody may touch but while the card works, and pinned memory.
 //
-// Between allocations lies a file of no bytes, mapped: touching it is a fault (SIGBUS) whatever the protection, so that
-// one mprotect opens all allocations and nothing else. An allocation ends where its last page ends.
+// It is opened and closed by one mprotect each, which takes longer the more pieces and pages there are. So small
+// allocations share slabs of huge pages, with bytes between them that are looked at when memory is freed and when the card
+// is waited for. A large one ends where its last page ends. Between slabs and large ones lies a file of no bytes, mapped:
+// touching it is a fault (SIGBUS) whatever the protection.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,23 +14,33 @@
 
 namespace card {
 
-constexpr Word REGION_BYTES = Word(1) << 36, HUGE_PAGE = Word(1) << 21, LARGE = Word(1) << 20, ALIGNMENT = 256;
+constexpr Word REGION_BYTES = Word(1) << 36, HUGE_PAGE = Word(1) << 21, LARGE = Word(1) << 20, SLAB = Word(1) << 23;
+constexpr Word ALIGNMENT = 256;
 constexpr int GARBAGE = 0xff;
 constexpr int MAX_DEVICES = 16;
 
 struct Block {
-    // From `address`, of the asked size; the pages it lies in
-    Word address, size, pages, n_bytes;
+    // From `address`, of the asked size; what it lies in alone
+    Word address, size, start, n_bytes;
     int device;
+    bool is_large() const { return n_bytes >= LARGE; }
+};
+
+// Free addresses, start -> size. They are given out in turn, so that what was freed comes late again.
+struct Gaps {
+    std::map<Word, Word> sizes;
+    Word cursor = 0;
+    Word take(Word size, Word alignment);
+    void give(Word start, Word size);
 };
 
 static char message[512];
-static Word region, opened_bytes, cursor, used[MAX_DEVICES];
+static Word region, opened_bytes, used[MAX_DEVICES];
 static int nothing_file;
 // By their last byte
 static std::map<Word, Block> blocks;
-// Start -> size
-static std::map<Word, Word> gaps, pinned;
+static Gaps gaps, holes;
+static std::map<Word, Word> pinned;
 
 static Word rounded(Word a, Word unit) { return (a + unit - 1) / unit * unit; }
 
@@ -57,8 +69,7 @@ static bool is_pinned(Word a) {
 static void start_memory() {
     nothing_file = memfd_create("nothing", 0);
     region = (Word)mmap(nullptr, REGION_BYTES, PROT_NONE, MAP_SHARED | MAP_NORESERVE, nothing_file, 0);
-    gaps = {{region, REGION_BYTES}};
-    cursor = region;
+    gaps.give(region, REGION_BYTES);
 }
 
 static void end_memory() {
@@ -66,17 +77,17 @@ static void end_memory() {
     close(nothing_file);
 }
 
-// The start of `size` free bytes, as long after the last ones as possible; 0 if there are none
-static Word take(Word size, Word alignment) {
-    for (int round = 0; round < 2; ++round, cursor = region) {
-        for (auto gap = gaps.begin(); gap != gaps.end(); ++gap) {
+// The start of `size` free bytes; 0 if there are none
+Word Gaps::take(Word size, Word alignment) {
+    for (int round = 0; round < 2; ++round, cursor = 0) {
+        for (auto gap = sizes.begin(); gap != sizes.end(); ++gap) {
             const Word end = gap->first + gap->second;
             const Word start = rounded(gap->first > cursor ? gap->first : cursor, alignment);
             if (start + size > end) continue;
             const Word before = start - gap->first;
             if (before) gap->second = before;
-            else gaps.erase(gap);
-            if (start + size < end) gaps[start + size] = end - start - size;
+            else sizes.erase(gap);
+            if (start + size < end) sizes[start + size] = end - start - size;
             cursor = start + size;
             return start;
         }
@@ -84,50 +95,85 @@ static Word take(Word size, Word alignment) {
     return 0;
 }
 
-static void give_back(Word start, Word size) {
-    auto next = gaps.lower_bound(start);
-    if (next != gaps.end() && next->first == start + size) {
+void Gaps::give(Word start, Word size) {
+    auto next = sizes.lower_bound(start);
+    if (next != sizes.end() && next->first == start + size) {
         size += next->second;
-        next = gaps.erase(next);
+        next = sizes.erase(next);
     }
-    if (next != gaps.begin()) {
+    if (next != sizes.begin()) {
         const auto last = std::prev(next);
         if (last->first + last->second == start) {
             last->second += size;
             return;
         }
     }
-    gaps[start] = size;
+    sizes[start] = size;
 }
 
-// The address of new memory full of garbage; 0 if it is not there
-static Word allocate(Word size, int device) {
-    const Word asked = rounded(size, ALIGNMENT), page = asked < LARGE ? PAGE : HUGE_PAGE;
-    const Word n_bytes = rounded(asked, page), start = take(n_bytes + PAGE, page);
-    if (!start) return 0;
+// Pages of their own, full of garbage, and open; 0 if they are not there
+static Word new_pages(Word size, Word page) {
+    const Word start = gaps.take(size + PAGE, page);
     void* const pages = (void*)start;
-    if (mmap(pages, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) !=
-        pages)
-        return 0;
-    if (page == HUGE_PAGE) madvise(pages, n_bytes, MADV_HUGEPAGE);
-    memset(pages, GARBAGE, n_bytes);
-    mprotect(pages, n_bytes, PROT_NONE);
-    const Word address = start + n_bytes - asked;
-    blocks[address + size - 1] = {address, size, start, n_bytes, device};
-    used[device] += size;
-    if (start + n_bytes - region > opened_bytes) opened_bytes = start + n_bytes - region;
-    return address;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+    if (!start || mmap(pages, size, PROT_READ | PROT_WRITE, flags, -1, 0) != pages) return 0;
+    if (page == HUGE_PAGE) madvise(pages, size, MADV_HUGEPAGE);
+    memset(pages, GARBAGE, size);
+    if (start + size - region > opened_bytes) opened_bytes = start + size - region;
+    return start;
 }
 
-// False if someone wrote beside the allocation, within its pages
-static bool is_sound(const Block& block) {
-    const char *const start = (const char*)block.pages, *const first = (const char*)block.address;
-    const char* const end = start + block.n_bytes;
-    mprotect((void*)block.pages, block.n_bytes, PROT_READ);
+static bool is_garbage(Word first, Word last) {
     bool is_whole = true;
-    for (const char* p = first - start > long(PAGE) ? first - PAGE : start; p < end; ++p)
-        if (p < first || p >= first + block.size) is_whole &= *p == char(GARBAGE);
+    for (const char* p = (const char*)first; p < (const char*)last; ++p) is_whole &= *p == char(GARBAGE);
     return is_whole;
+}
+
+// False if someone wrote beside the allocation. The region is open.
+static bool is_sound(const Block& block) {
+    const Word margin = block.start + PAGE < block.address ? block.address - PAGE : block.start;
+    return is_garbage(margin, block.address) && is_garbage(block.address + block.size, block.start + block.n_bytes);
+}
+static int all_are_sound() {
+    open_region();
+    bool is_whole = true;
+    for (const auto& block : blocks) is_whole &= is_sound(block.second);
+    close_region();
+    if (!is_whole) snprintf(message, sizeof message, "bytes beside an allocation were written to");
+    return is_whole ? 0 : 700;
+}
+
+static Block large_block(Word size, Word asked) {
+    const Word n_bytes = rounded(asked, HUGE_PAGE), start = new_pages(n_bytes, HUGE_PAGE);
+    return {start ? start + n_bytes - asked : 0, size, start, n_bytes, 0};
+}
+
+static Block small_block(Word size, Word asked) {
+    const Word n_bytes = asked + ALIGNMENT;
+    Word start = holes.take(n_bytes, ALIGNMENT);
+    if (!start) {
+        const Word slab = new_pages(SLAB, HUGE_PAGE);
+        if (!slab) return {};
+        holes.give(slab, SLAB);
+        start = holes.take(n_bytes, ALIGNMENT);
+    }
+    return {start, size, start, n_bytes, 0};
+}
+
+// 0, or an error: no memory, or memory that nobody had was written to
+static int allocate(Word size, int device, Word& address) {
+    const Word asked = rounded(size, ALIGNMENT);
+    open_region();
+    Block block = asked + ALIGNMENT < LARGE ? small_block(size, asked) : large_block(size, asked);
+    address = block.address;
+    const bool is_whole = !address || is_garbage(block.start, block.start + block.n_bytes);
+    close_region();
+    if (!address) return 2;
+    block.device = device;
+    blocks[address + size - 1] = block;
+    used[device] += size;
+    if (!is_whole) snprintf(message, sizeof message, "memory was written to after it was freed");
+    return is_whole ? 0 : 700;
 }
 
 // 0, or an error: not an address of `allocate`, or what lies beside it was written to
@@ -135,9 +181,12 @@ static int release(Word address) {
     const Block* const found = block_of(address);
     if (!found || found->address != address) return 1;
     const Block block = *found;
+    open_region();
     const bool is_whole = is_sound(block);
-    close_off(block.pages, block.n_bytes);
-    give_back(block.pages, block.n_bytes + PAGE);
+    if (!block.is_large()) memset((void*)block.start, GARBAGE, block.n_bytes);
+    close_region();
+    if (block.is_large()) close_off(block.start, block.n_bytes);
+    (block.is_large() ? gaps : holes).give(block.start, block.n_bytes + (block.is_large() ? PAGE : 0));
     blocks.erase(block.address + block.size - 1);
     used[block.device] -= block.size;
     if (is_whole) return 0;
