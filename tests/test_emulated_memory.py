@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.emulated import Card, Settings, install, remove
 from tests.support.emulated.byhand import Hand
+from tests.support.emulated.errors import CUDARuntimeError
 from tests.support.ranks import ROOT, clean_environment
 
 ADD = """struct Call { long long *out; const long long* a; long long n; };
@@ -36,6 +37,7 @@ import ctypes, sys
 import numpy as np
 from tests.support.emulated import install
 from tests.support.emulated.byhand import Hand
+from tests.support.emulated.errors import CUDARuntimeError
 install()
 hand = Hand()
 address = hand.put(np.arange(3))
@@ -121,8 +123,8 @@ def test_small_memory_that_was_freed_is_garbage_and_looked_at_when_it_is_given_o
     hand.launch(hand.kernel(ADD), (old, zero, 1))
     runtime.streamSynchronize(hand.stream)
     with pytest.raises(RuntimeError, match="cudaErrorIllegalAddress"):
-        for _ in range(100):
-            runtime.malloc(100 << 10)
+        for _ in range(1 << 15):
+            runtime.malloc(8)
 
 
 def test_memory_of_a_card_ends() -> None:
