@@ -10,6 +10,13 @@
 #include "attention_number.h"
 #include "slopes.h"
 
+// Loops over matrices that a GPU has no registers for
+#if COLORS == 2
+#define RAIL_LOOP
+#else
+#define RAIL_LOOP ROLLED
+#endif
+
 namespace site {
 
 // What stands at x + s nu and x - s nu, s = 0 ... REACH
@@ -21,7 +28,7 @@ struct Sides {
 SITE_FN void rails(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& W, int mu, int i, int nu, Sides& rail) {
     rail.above[1] = get(W, shift(g, x, mu, i), nu);
     rail.below[1] = get(W, shift(g, x, mu, i, nu, -1), nu);
-    ROLLED for (int s = 2; s <= REACH; ++s) {
+    RAIL_LOOP for (int s = 2; s <= REACH; ++s) {
         rail.above[s] = product(rail.above[s - 1], get(W, shift(g, x, mu, i, nu, s - 1), nu));
         rail.below[s] = product(get(W, shift(g, x, mu, i, nu, -s), nu), rail.below[s - 1]);
     }
@@ -31,7 +38,7 @@ SITE_FN void rails(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& W, in
 SITE_FN void carry(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu, const Sides& left, const Sides& right, int last,
                    Sides& carried) {
     carried.above[0] = carried.below[0] = get(M, line.above[0], mu);
-    ROLLED for (int s = 1; s <= last; ++s) {
+    RAIL_LOOP for (int s = 1; s <= last; ++s) {
         carried.above[s] = carried_down(left.above[s], get(M, line.above[s], mu), right.above[s]);
         carried.below[s] = carried_up(left.below[s], get(M, line.below[s], mu), right.below[s]);
     }
