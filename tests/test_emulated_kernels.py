@@ -10,7 +10,7 @@ import pytest
 
 from hpcgauge.bench.case import Case
 from hpcgauge.errors import DeviceError
-from hpcgauge.kernels.cuda_source import PROGRAM
+from hpcgauge.kernels.cuda_source import PROGRAM, WARP
 from hpcgauge.kernels.kernel import SITE_FOLDER
 from hpcgauge.kernels.loop import Launch as HostLaunch
 from hpcgauge.kernels.nvrtc import build_cuda
@@ -18,6 +18,7 @@ from tests import test_cuda_program, test_sum
 from tests.support.emulated import Settings, install, remove
 from tests.support.emulated.byhand import CardLaunch, CardMachine, CardMemory, Hand
 from tests.support.emulated.errors import CUDARuntimeError
+from tests.support.emulated.settings import ORDERS
 from tests.support.gpu import Ranks, launch_text
 from tests.support.kernels.cases import disagreement, fields_of, lattice
 
@@ -239,11 +240,38 @@ def test_a_fault_in_the_cuda_text_is_caught(hand: Hand, fault: str) -> None:
     text, (right, wrong) = launch_text(HOP), TEXT_FAULTS[fault]
     assert right in text and f"{SITE_FOLDER}" not in text
     assert not difference(emulated(HOP, hand.kernel(text)))
+    assert is_caught(emulated(HOP, hand.kernel(text.replace(right, wrong))))
+
+
+def is_caught(ranks: Ranks) -> bool:
+    """True if the card or the comparison finds something."""
     try:
-        is_caught = bool(difference(emulated(HOP, hand.kernel(text.replace(right, wrong)))))
+        return bool(difference(ranks))
     except RuntimeError:
-        is_caught = True
-    assert is_caught
+        return True
+
+
+def test_arguments_in_the_wrong_place_and_ghosts_that_are_not_there_are_caught(hand: Hand) -> None:
+    function = hand.kernel(launch_text(HOP))
+    swapped, beyond = emulated(HOP, function), emulated(HOP, function)
+    for launch in swapped.launches:
+        launch.call["fields"][[0, 3]] = launch.call["fields"][[3, 0]]
+    neighbours = beyond.tables[0].neighbours
+    shifted = np.where(neighbours == neighbours.max(), neighbours + WARP, neighbours)
+    beyond.launches[0].call["neighbours"] = hand.put(shifted)
+    hand.runtime.deviceSynchronize()
+    assert is_caught(beyond) and is_caught(swapped)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_kernel_that_does_not_wait_for_its_arguments_is_caught(order: str) -> None:
+    install(Settings(order=order))
+    hand = Hand()
+    ranks = emulated(HOP, hand.kernel(launch_text(HOP)))
+    launches: Any = ranks.launches
+    for launch in launches:
+        launch.stream = hand.new_stream()
+    assert is_caught(ranks)
 
 
 BETWEEN: list[tuple[Callable[..., None], tuple[Any, ...]]] = [

@@ -100,10 +100,14 @@ class CardMachine:
 
 
 class CardLaunch:
-    """One rank's launches of a kernel on the emulated card. `call`: struct Call, which a test may change."""
+    """One rank's launches of a kernel on the emulated card.
+
+    A test may change `call`, the struct Call, and `stream`, where the kernel runs.
+    """
 
     def __init__(self, function: int, case: Case, fields: dict[str, Field], tables: WarpTables):
         self.hand, self.function, kernel = Hand(), function, case.entry.kernel
+        self.stream = self.hand.stream
         self.fields = [fields[argument.name] for argument in kernel.fields]
         self._bins = np.zeros((COPIES, kernel.n_sums, BINS), np.int64)
         given = {
@@ -124,7 +128,7 @@ class CardLaunch:
         """Asks for the kernel on a list of warps."""
         call = self.call.copy()
         call["warps"], call["n_warps"] = self.hand.put(warps), len(warps)
-        self.hand.launch(self.function, call, -(-len(warps) * WARP // THREADS), THREADS)
+        self.hand.launch(self.function, call, -(-len(warps) * WARP // THREADS), THREADS, self.stream)
 
     def finish(self) -> np.ndarray:
         """The bins [sum][16] of this rank; what was written is in the fields then."""
