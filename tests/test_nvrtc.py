@@ -17,7 +17,7 @@ from hpcgauge.bench import cuda
 from hpcgauge.errors import ConfigError, DeviceError
 from hpcgauge.kernels import nvrtc
 from hpcgauge.kernels.cuda_source import LANES, PROGRAM, call_type
-from hpcgauge.kernels.kernel import Kernel, reads, writes
+from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, writes
 from hpcgauge.kernels.source import Target
 from tests.support.ranks import ROOT
 
@@ -84,6 +84,13 @@ def test_code_is_kept_by_its_content(cache: Path) -> None:
     nvrtc.build_cuda(own_kernel(cache, "set(y, x, 0, -get(z, x, 0));"), SMALL, "sm_90")
     nvrtc.build_cuda(kernel, replace(SMALL, colors=3), "sm_90")
     assert len(set(cache.glob("*.cubin")) - files) == 3
+
+
+def test_the_layer_of_the_page_compiles(cache: Path) -> None:
+    fields = writes("out", "matrix"), reads("given", "matrix"), reads("X", "matrix")
+    header = ROOT / "docs" / "examples" / "own_layer.h"
+    kernel = Kernel(str(header), (*fields, Numbers("rho", 2), Sums(2)), "weigh")
+    assert nvrtc.build_cuda(kernel, replace(SMALL, counts=(4, 4, 4)), "sm_90").resources["launch"].registers <= 255
 
 
 def test_a_users_header_that_does_not_compile_is_wrong_input(cache: Path) -> None:
