@@ -27,7 +27,7 @@ class PinnedTransport(Transport):
 
     def outgoing(self, data: CardArray, sites: numpy.ndarray, shape: tuple[int, ...]) -> numpy.ndarray:
         card, host = self._card, self._card.pinned(shape, data.dtype)
-        packed, places = card.table(host), card.table(sites.astype(numpy.int64))
+        packed, places = card.scratch(shape, data.dtype), card.table(sites.astype(numpy.int64))
         _, components, lanes = shape
         where = packed.address, data.address, places.address
         packet = Argument(PACKET, *where, len(sites), components, lanes, data.itemsize)
