@@ -28,7 +28,7 @@ class Exchange:
         self.sends, self.receives = list(sends), list(receives)
         self.bytes_sent = sum(array.nbytes for _, array in sends)
         for other, array in [*sends, *receives]:
-            if not array.flags.c_contiguous:
+            if not _is_contiguous(array):
                 raise ValueError(f"a message with rank {other} needs a contiguous array, not strides {array.strides}")
         self._own = _own_pairs(rank, sends, receives)
         self._requests: list[Any] = []
@@ -70,6 +70,16 @@ def _give_back(requests: list[Any], arrays: list[Any], given_up: list[Any]) -> N
         given_up.append(arrays)
     for request in requests:
         request.Free()
+
+
+def _is_contiguous(array: Any) -> bool:
+    """True if the array's numbers lie one after another in memory."""
+    expected = array.itemsize
+    for length, stride in zip(reversed(array.shape), reversed(array.strides), strict=True):
+        if length > 1 and stride != expected:
+            return False
+        expected *= length
+    return True
 
 
 def _tagged(rank: int, messages: Sequence[Message]) -> list[tuple[int, Any, int]]:

@@ -131,6 +131,10 @@ class Card(Hardware):
         name = self.properties["name"]
         return name.decode() if isinstance(name, bytes) else str(name)
 
+    @property
+    def description(self) -> str:
+        return f"cuda (card {self.number}, {self.title}, {self.architecture})"
+
     def _choose(self, local_rank: int, local_size: int) -> int:
         try:
             n_cards = self.runtime.getDeviceCount()
@@ -195,12 +199,12 @@ class Card(Hardware):
         return array
 
     def table(self, array: numpy.ndarray) -> CardArray:
-        held = self.scratch(array.shape, array.dtype)
+        held = self.empty(array.shape, array.dtype)
         self.write(held, array)
         return held
 
-    def scratch(self, shape: tuple[int, ...], dtype: Any) -> CardArray:
-        """An array in memory of its own, not initialised."""
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> CardArray:
+        """An array that is no field's, not initialised."""
         n_bytes = _size(shape, dtype)
         free = self._regions.setdefault(n_bytes, [])
         array = self.array(free.pop() if free else self.region(n_bytes), shape, dtype)

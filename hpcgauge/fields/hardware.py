@@ -21,6 +21,11 @@ class Hardware(ABC):
     def identity(self) -> str:
         """What tells it from others of its machine; empty where ranks may share it."""
 
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """What it is, in words."""
+
     @abstractmethod
     def region(self, n_bytes: int) -> Any:
         """New memory with room for an aligned array of so many bytes. DeviceError when there is none."""

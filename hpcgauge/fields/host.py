@@ -31,6 +31,10 @@ class Host(Hardware):
     def identity(self) -> str:
         return ""
 
+    @property
+    def description(self) -> str:
+        return "cpu"
+
     def region(self, n_bytes: int) -> Any:
         if n_bytes < HUGE_PAGE:
             return bytearray(n_bytes + ALIGNMENT)

@@ -89,6 +89,10 @@ class Backend(ABC):
         """Nothing; `out` holds the numbers of x in the other precision on the sites of a parity."""
 
     @abstractmethod
+    def route(self) -> str:
+        """How ghosts of several ranks travel, in words; empty where there is only one way."""
+
+    @abstractmethod
     def transport(self, lattice: Lattice) -> Transport:
         """How the messages of one exchange of ghosts travel."""
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, final
 
+from hpcgauge.comm.aware import Awareness, cuda_awareness
 from hpcgauge.comm.halo import Transport
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.backend import Backend
 from hpcgauge.kernels.card_kernel import CardKernel, card_of, card_tables
 from hpcgauge.kernels.card_program import CardProgram
-from hpcgauge.kernels.card_transport import PinnedTransport
+from hpcgauge.kernels.card_transport import CardTransport
 from hpcgauge.kernels.cuda_source import CONVERSION, MAX_THREADS, WARP
 from hpcgauge.kernels.enqueue import Argument, device_function, enqueue
 from hpcgauge.kernels.kernel import Kernel
@@ -36,8 +38,17 @@ class CardBackend(Backend):
         grid = -(-count * WARP // MAX_THREADS), x.components
         enqueue(card, device_function(card, "convert"), grid, MAX_THREADS, argument)
 
+    def route(self) -> str:
+        return awareness().route
+
     def transport(self, lattice: Lattice) -> Transport:
-        return PinnedTransport(card_of(lattice.device))
+        return CardTransport(card_of(lattice.device), awareness().is_aware)
 
 
 CARD = CardBackend()
+
+
+@functools.cache
+def awareness() -> Awareness:
+    """Whether MPI takes memory of a card, found out once."""
+    return cuda_awareness()

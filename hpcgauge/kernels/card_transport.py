@@ -1,7 +1,8 @@
-"""Ghosts between a card and MPI: packed by a kernel, through pinned memory of the host."""
+"""Ghosts between a card and MPI: packed by a kernel, through pinned memory of the host, or as they are on the card."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy
@@ -12,30 +13,46 @@ from hpcgauge.kernels.cuda_source import MAX_THREADS, PACKET
 from hpcgauge.kernels.enqueue import Argument, device_function, enqueue
 
 
+@dataclass(frozen=True)
+class Parcel:
+    """Sites of a field to be packed into `packed`; `kept`: what the packing reads. `host`: where they are sent from, if
+    not from the card."""
+
+    packet: Argument
+    grid: tuple[int, int]
+    packed: CardArray
+    kept: tuple[Any, ...]
+    host: numpy.ndarray | None
+
+
 @final
-class PinnedTransport(Transport):
+class CardTransport(Transport):
     """Packing and copies go on beside the interior, on the card's second stream, in order: a buffer is copied to the
-    card before it is received into again."""
+    card before it is received into again. With `is_aware`, MPI is handed memory of the card, when nothing is under way
+    on it."""
 
     is_direct = False
 
-    def __init__(self, card: Card):
-        self._card, self._pack = card, device_function(card, "pack")
-        self._outgoing: list[tuple[Argument, tuple[int, int], Any, numpy.ndarray]] = []
+    def __init__(self, card: Card, is_aware: bool):
+        self._card, self._is_aware, self._pack = card, is_aware, device_function(card, "pack")
+        self._parcels: list[Parcel] = []
         self._incoming: list[tuple[CardArray, numpy.ndarray]] = []
         self._written, self._packed, self._filled = (card.event() for _ in range(3))
 
-    def outgoing(self, data: CardArray, sites: numpy.ndarray, shape: tuple[int, ...]) -> numpy.ndarray:
-        card, host = self._card, self._card.pinned(shape, data.dtype)
-        packed, places = card.scratch(shape, data.dtype), card.table(sites.astype(numpy.int64))
+    def outgoing(self, data: CardArray, sites: numpy.ndarray, shape: tuple[int, ...]) -> Any:
+        card = self._card
+        host = None if self._is_aware else card.pinned(shape, data.dtype)
+        packed, places = card.empty(shape, data.dtype), card.table(sites.astype(numpy.int64))
         _, components, lanes = shape
         where = packed.address, data.address, places.address
         packet = Argument(PACKET, *where, len(sites), components, lanes, data.itemsize)
         grid = -(-len(sites) // MAX_THREADS), components
-        self._outgoing.append((packet, grid, (packed, places, data), host))
-        return host
+        self._parcels.append(Parcel(packet, grid, packed, (places, data), host))
+        return packed if host is None else host
 
-    def incoming(self, ghost: CardArray) -> numpy.ndarray:
+    def incoming(self, ghost: CardArray) -> Any:
+        if self._is_aware:
+            return ghost
         host = self._card.pinned(ghost.shape, ghost.dtype)
         self._incoming.append((ghost, host))
         return host
@@ -44,9 +61,11 @@ class PinnedTransport(Transport):
         card, runtime = self._card, self._card.runtime
         runtime.eventRecord(self._written, card.stream)
         runtime.streamWaitEvent(card.side, self._written)
-        for packet, grid, (packed, _, _), host in self._outgoing:
-            enqueue(card, self._pack, grid, MAX_THREADS, packet, card.side)
-            runtime.memcpyAsync(host.ctypes.data, packed.address, packed.nbytes, TO_HOST, card.side)
+        for parcel in self._parcels:
+            enqueue(card, self._pack, parcel.grid, MAX_THREADS, parcel.packet, card.side)
+            if parcel.host is not None:
+                place, n_bytes = parcel.packed.address, parcel.packed.nbytes
+                runtime.memcpyAsync(parcel.host.ctypes.data, place, n_bytes, TO_HOST, card.side)
         runtime.eventRecord(self._packed, card.side)
 
     def gather(self) -> None:
@@ -58,4 +77,3 @@ class PinnedTransport(Transport):
             runtime.memcpyAsync(ghost.address, host.ctypes.data, ghost.nbytes, TO_DEVICE, card.side)
         runtime.eventRecord(self._filled, card.side)
         runtime.streamWaitEvent(card.stream, self._filled)
-

@@ -193,6 +193,9 @@ class _Host(Backend):
         task = Conversion(*where, len(blocks), x.components, lattice.lanes("single"), is_narrowing, n_threads)
         runtime().convert(ctypes.byref(task))
 
+    def route(self) -> str:
+        return ""
+
     def transport(self, lattice: Lattice) -> Transport:
         return HostTransport(packing)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, final
 
 from hpcgauge._version import VERSION
-from hpcgauge.comm.world import PRESENCE_VARIABLES, SIZE_VARIABLES
+from hpcgauge.comm.aware import cuda_awareness, is_of_a_launcher
 from hpcgauge.errors import DeviceError
+from hpcgauge.fields.device import Device
 from hpcgauge.fields.host import host_lanes
 from hpcgauge.kernels.build import cache_folder, find_compiler
 
@@ -129,14 +130,19 @@ def _cache() -> Finding:
 
 
 def _card() -> Finding:
-    has_card = Path("/dev/nvidia0").exists()
-    words = f"cpu; {'an' if has_card else 'no'} NVIDIA card"
-    return Finding("device", words, True, "this version has no CUDA back end: runs use the cpu" if has_card else "")
+    """The card that device = cuda would take, or why there is none; cpu works without."""
+    if not Path("/proc/driver/nvidia").exists() and not Path("/dev/nvidia0").exists():
+        return Finding("device", "cpu; no NVIDIA card")
+    try:
+        words = Device("cuda").hardware.description
+    except DeviceError as problem:
+        return Finding("device", "cpu", True, str(problem))
+    return Finding("device", f"cpu, {words}; ghosts travel {cuda_awareness().route}")
 
 
 def _told(command: list[str]) -> str | None:
     """What a command prints, None if it fails; it is not told of the launcher that may have started this process."""
-    environment = {name: value for name, value in os.environ.items() if not _is_of_a_launcher(name)}
+    environment = {name: value for name, value in os.environ.items() if not is_of_a_launcher(name)}
     try:
         answer = subprocess.run(
             command, capture_output=True, text=True, timeout=SECONDS_FOR_A_PROBE, env=environment, check=False
@@ -144,7 +150,3 @@ def _told(command: list[str]) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
-
-
-def _is_of_a_launcher(name: str) -> bool:
-    return name in SIZE_VARIABLES + PRESENCE_VARIABLES or name.startswith(("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_"))

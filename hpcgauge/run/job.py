@@ -19,6 +19,7 @@ from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.checkpoint import newest_valid
 from hpcgauge.io.folder import RunFolder
+from hpcgauge.kernels.backend import backend_of
 from hpcgauge.kernels.build import Target, is_built
 from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.observables.condensate import TOGETHER
@@ -86,9 +87,12 @@ def _heading(lattice: Lattice, folder: Path) -> str:
     extent = " x ".join(str(length) for length in lattice.extent)
     grid = " x ".join(str(parts) for parts in lattice.process_grid)
     ranks = f"{lattice.world.size} ranks ({grid})" if lattice.world.size > 1 else "1 rank"
+    route = backend_of(lattice.device).route() if lattice.world.size > 1 else ""
     return (
         f"SU({lattice.colors}) on {extent}, {lattice.precision}, {ranks}, threads: {lattice.device.threads}, "
-        f"device: {lattice.device.name}, folder: {folder}"
+        f"device: {lattice.device.hardware.description}, "
+        + (f"ghosts travel {route}, " if route else "")
+        + f"folder: {folder}"
     )
 
 
