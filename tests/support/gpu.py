@@ -100,9 +100,9 @@ class Launch:
         return bins
 
 
-def program_of(text: str, name: str) -> dict[str, Program]:
+def program_of(text: str, name: str, architecture: str = ARCHITECTURE) -> dict[str, Program]:
     """The entry functions of a translation unit."""
-    return parse(machine_code(text, name, ARCHITECTURE).ptx)
+    return parse(machine_code(text, name, architecture).ptx)
 
 
 def launch_text(case: Case) -> str:
