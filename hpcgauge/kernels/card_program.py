@@ -68,7 +68,7 @@ class CardProgram(Runnable):
 class _Graph:
     """Launches and arithmetic, recorded at the first use and whenever fields have moved.
 
-    `state`: the stop flag and the number of rounds that ever came to their end, on the card. `counts`: a round ends here.
+    `state`: the stop flag and the number of rounds that ever came to their end, on the card. `counts`: they are, here.
     """
 
     def __init__(self, card: Card, steps: Sequence[Launch | Arithmetic], state: CardArray, counts: bool):
