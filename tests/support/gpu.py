@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from hpcgauge.bench.case import Case
+from hpcgauge.bench.formulas import Result
 from hpcgauge.comm.world import World
+from hpcgauge.fields import convert
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.cuda_source import COPIES, LANES, WARP, call_type, cuda_source
 from hpcgauge.kernels.nvrtc import machine_code
 from hpcgauge.kernels.runtime import BINS, runtime
-from hpcgauge.lattice.ghosts import WarpTables
+from hpcgauge.lattice.ghosts import WarpTables, warp_tables
 from tests.support.ptx.machine import Counts, Machine
 from tests.support.ptx.memory import Memory
 from tests.support.ptx.text import Program, parse
