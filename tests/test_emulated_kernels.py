@@ -87,6 +87,10 @@ SHUFFLES = {
     "__any_sync(~0u, a > 0)": lambda a, k: np.full(32, (a > 0).any()),
     "__all_sync(~0u, a > -1000)": lambda a, k: np.full(32, True),
     "__all_sync(~0u, a > 0)": lambda a, k: np.full(32, False),
+    "__reduce_add_sync(~0u, (int)a)": lambda a, k: np.full(32, a.sum()),
+    "__reduce_add_sync(~0u, (unsigned)a)": lambda a, k: np.full(32, a.sum() % 2**32),
+    "__reduce_or_sync(~0u, (unsigned)a & 0x55)": lambda a, k: np.full(32, np.bitwise_or.reduce(a & 0x55)),
+    "__ffs((int)a)": lambda a, k: np.array([(int(x) & -int(x)).bit_length() for x in a]),
     "__popc(a) + 100 * __clz(a) + 10000 * __clzll(a)": lambda a, k: np.array([bits(int(x)) for x in a]),
 }
 

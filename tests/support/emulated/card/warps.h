@@ -65,10 +65,14 @@ static bool complete(unsigned lane) {
     const unsigned members = one.mask & all & ~ended;
     if (!(members >> lane & 1) || (members & ~waiting)) return false;
     unsigned votes = 0;
+    Word total = 0, bits = 0;
     for (unsigned k = 0; k < 32; ++k) {
         const bool is_member = members >> k & 1;
         if (is_member && (arrivals[k].meeting != one.meeting || arrivals[k].mask != one.mask)) return false;
-        votes |= unsigned(is_member && arrivals[k].value != 0) << k;
+        const Word value = is_member ? arrivals[k].value : 0;
+        votes |= unsigned(value != 0) << k;
+        total += value;
+        bits |= value;
     }
     const unsigned first = random_word(), step = random_word() | 1;
     n_resumed = next_resumed = 0;
@@ -79,6 +83,8 @@ static bool complete(unsigned lane) {
     }
     here.present = members;
     here.votes = votes;
+    here.total = total;
+    here.bits = bits;
     waiting &= ~members;
     return true;
 }
