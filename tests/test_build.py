@@ -16,7 +16,7 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import DeviceError
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, MatrixField
-from hpcgauge.kernels import build
+from hpcgauge.kernels import build, compiler
 from hpcgauge.kernels.algebra import COMBINE
 from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, writes
 from hpcgauge.kernels.loop import Launch, run
@@ -47,7 +47,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     build.build.cache_clear()
-    build.find_compiler.cache_clear()
+    compiler.find_compiler.cache_clear()
 
 
 def triple(header: Path, factor: int) -> Kernel:
@@ -165,13 +165,37 @@ def test_what_is_in_the_cache_needs_no_compiler(
 def test_another_compiler_compiles_again(tmp_path: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = triple(tmp_path / "triple.h", 3)
     build.build(kernel, TARGET)
-    other = script(tmp_path / "other", f'#!/bin/sh\nexec {build.find_compiler()} "$@"\n')
+    other = script(tmp_path / "other", f'#!/bin/sh\nexec {compiler.find_compiler()} "$@"\n')
     monkeypatch.setenv("CXX", other)
     forget()
     assert not build.is_built(kernel, TARGET)
     build.build(kernel, TARGET)
     first, second = (name.rsplit("-", 1) for name in compiled)
     assert first[0] == second[0] and first[1] != second[1]
+
+
+def test_the_header_of_vector_instructions_is_compiled_once(tmp_path: Path, cache: Path) -> None:
+    """With GCC, by a process that compiles first; a compiled header that cannot be read costs time alone."""
+    build.build(triple(tmp_path / "triple.h", 3), TARGET)
+    found = {path: path.stat().st_mtime_ns for path in cache.glob("*.gch")}
+    assert len(found) == compiler._is_gcc(compiler.find_compiler())
+    forget()
+    build.build(triple(tmp_path / "triple.h", 4), TARGET)
+    assert found == {path: path.stat().st_mtime_ns for path in cache.glob("*.gch")}
+    for path in found:
+        path.write_bytes(b"broken")
+    forget()
+    build.build(triple(tmp_path / "triple.h", 5), TARGET)
+
+
+def test_another_compiler_than_gcc_reads_the_header_as_it_is(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = f'#!/bin/sh\n[ "$1" = --version ] && echo other || exec {compiler.find_compiler()} "$@"\n'
+    monkeypatch.setenv("CXX", script(tmp_path / "other", body))
+    forget()
+    build.build(triple(tmp_path / "triple.h", 3), TARGET)
+    assert list(cache.glob("triple*.so")) and not list(cache.glob("intrinsics*"))
 
 
 @pytest.mark.parametrize(
@@ -224,15 +248,15 @@ def test_an_unknown_parity_is_refused_before_anything_is_compiled(tmp_path: Path
 def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    build.find_compiler.cache_clear()
+    compiler.find_compiler.cache_clear()
     try:
         with pytest.raises(DeviceError, match=r"no C\+\+ compiler was found: install g\+\+"):
-            build.find_compiler()
+            compiler.find_compiler()
     finally:
-        build.find_compiler.cache_clear()
+        compiler.find_compiler.cache_clear()
 
 
 def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPCGAUGE_CACHE", "/proc/nothing/here")
     with pytest.raises(DeviceError, match="HPCGAUGE_CACHE"):
-        build.cache_folder()
+        compiler.cache_folder()

@@ -15,7 +15,7 @@ from hpcgauge.bench.formulas import Result
 from hpcgauge.bench.oracle.kernels import ORACLES
 from hpcgauge.comm.world import World
 from hpcgauge.fields.lattice import Lattice
-from hpcgauge.kernels.build import MIN_BLOCKS
+from hpcgauge.kernels.host import MIN_BLOCKS
 from tests.support.kernels.cases import (
     EXTENTS,
     PARITIES,

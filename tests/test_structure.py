@@ -44,7 +44,7 @@ FREE = ("_version",)
 CONFIGURATION, ITS_READERS = "config", ("__main__", "run", "config")
 DOORS = {
     "mpi4py": ("comm/",),
-    "cupy": ("fields/device.py", "kernels/nvrtc.py", "comm/"),
+    "cupy": ("fields/card.py", "kernels/nvrtc.py"),
     "h5py": ("io/",),
     "matplotlib": ("report/",),
 }

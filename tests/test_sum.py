@@ -18,9 +18,12 @@ SOURCE = """
 #include "site/sum_runtime.h"
 namespace site {
 extern "C" void add_up(int64* bins, const scalar* x, long n, long repeat) {
-    ExactSum sum;
+    ExactSums<1> sum;
     for (long r = 0; r < repeat; ++r)
-        for (long i = 0; i < n; i += ON_GPU ? 1 : LANES) sum.add(load(x + i));
+        for (long i = 0; i < n; i += ON_GPU ? 1 : LANES) {
+            const real value[1] = {load(x + i)};
+            sum.add(value, broadcast_integer(0) == broadcast_integer(0));
+        }
     sum.merge_into(bins);
 }
 }

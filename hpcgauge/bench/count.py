@@ -65,12 +65,12 @@ def _counting(kernel: Kernel, target: Target) -> ctypes.CDLL:
 
 
 @functools.cache
-def count(name: str, dimensions: int, colors: int, precision: str, parity: str, is_large: bool = False) -> Counts:
+def count(name: str, dimensions: int, colors: int, precision: str, parity: str, is_large: int = 0) -> Counts:
     """The counts of a kernel of the catalogue, run on the sites of a parity.
 
     Every number of a field counts as often as it must pass between memory and processor: once where it is read, twice
     where it is written, be it read before (as in an update) or not (ordinary stores fetch what they overwrite); once
-    where `is_large`, the fields exceed the caches, makes the kernel store past them.
+    where `is_large`, as in struct Call, makes the kernel store past the caches.
     """
     case = Case(name, colors, precision, EXTENTS[dimensions], n_rhs=1)
     lattice = Lattice(case.extent, colors, World.alone(), Device("cpu", threads=1), precision)

@@ -84,7 +84,7 @@ class Rotation:
         self._pointers = (ctypes.c_void_p * n_sets)(*addresses)
 
     def _counts(self, case: Case) -> Counts:
-        is_large = call_of(self.launches[0]).is_large != 0
+        is_large = call_of(self.launches[0]).is_large
         return count(case.name, case.dimensions, case.colors, case.precision, self.periodic.parity, is_large)
 
     def check(self) -> None:

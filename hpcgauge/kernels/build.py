@@ -1,4 +1,4 @@
-"""From a Kernel to a function: the compiler, the cache.
+"""From a Kernel to a function: its library in the cache.
 
 A library is cached by its content: source, headers, flags and processor, and by its compiler. Where there is no
 compiler, the library of any compiler is taken. One process compiles a key while others wait for it, so many may start
@@ -10,22 +10,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from hpcgauge.errors import DeviceError
-from hpcgauge.kernels.cache import cache_folder, digest, included, locked
+from hpcgauge.kernels.cache import cache_folder, digest, included, locked, unfinished
+from hpcgauge.kernels.compiler import FLAGS, find_compiler, identity, prepared, processor
 from hpcgauge.kernels.kernel import SITE_FOLDER, Kernel
 from hpcgauge.kernels.source import Target, source
-
-FLAGS = (
-    "-std=c++17 -O2 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC"
-    " -fvisibility=hidden -Wno-psabi -Wno-unknown-pragmas"
-).split()
-# A thread that has less to do than this costs more than it saves, and very much more on a busy machine.
-MIN_BLOCKS = 32
 
 
 @functools.cache
@@ -61,20 +54,19 @@ def load_library(text: str, name: str, problem: type[Exception] = DeviceError) -
 def _library(text: str, name: str) -> Path:
     """Where the library of a translation unit lies in the cache, built or not."""
     folder = cache_folder()
-    stem = f"{name}-{digest((text, *included(text), ' '.join(FLAGS), _processor()))[:32]}"
+    stem = f"{name}-{digest((text, *included(text), ' '.join(FLAGS), processor()))[:32]}"
     try:
-        compiler = digest((_compiler_identity(find_compiler()),))[:8]
+        compiler = digest((identity(find_compiler()),))[:8]
     except DeviceError:
         return min(folder.glob(f"{stem}-*.so"), default=folder / f"{stem}-none.so")
     return folder / f"{stem}-{compiler}.so"
 
 
 def _compile(compiler: str, text: str, library: Path, problem: type[Exception]) -> None:
-    # Processes of several machines may share the folder.
-    part = library.with_suffix(f".{os.uname().nodename}.{os.getpid()}.part")
+    part = unfinished(library)
     unit = library.with_suffix(".cpp")
     name = library.stem.split("-")[0]
-    command = [compiler, *FLAGS, f"-I{SITE_FOLDER}", str(unit), "-o", str(part)]
+    command = [compiler, *FLAGS, *prepared(compiler), f"-I{SITE_FOLDER}", str(unit), "-o", str(part)]
     try:
         unit.write_text(text)
         result = subprocess.run(command, capture_output=True, text=True)
@@ -90,27 +82,3 @@ def _compile(compiler: str, text: str, library: Path, problem: type[Exception]) 
         lines = result.stderr.splitlines() or [f"{compiler} ended with {result.returncode}"]
         errors = [line for line in lines if "error" in line] or lines
         raise problem(f"kernel {name} does not compile ({unit}): {' | '.join(errors[:3])}")
-
-
-@functools.cache
-def find_compiler() -> str:
-    """The path of the C++ compiler: $CXX, else g++, c++ or clang++. DeviceError when there is none."""
-    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
-        path = shutil.which(name) if name else None
-        if path:
-            return path
-    raise DeviceError("no C++ compiler was found: install g++ (Debian: apt-get install g++) or set CXX")
-
-
-@functools.cache
-def _compiler_identity(compiler: str) -> str:
-    path = Path(compiler).resolve()
-    status = path.stat()
-    return f"{path} {status.st_size} {status.st_mtime_ns}"
-
-
-@functools.cache
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return "\n".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))

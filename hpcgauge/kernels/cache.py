@@ -52,6 +52,11 @@ def locked(library: Path) -> Iterator[None]:
         yield
 
 
+def unfinished(file: Path) -> Path:
+    """Where a file of the cache is written first: processes of several machines may share the folder."""
+    return file.with_suffix(f".{os.uname().nodename}.{os.getpid()}.part")
+
+
 def included(text: str) -> list[str]:
     """The contents of every header that a text includes, directly or not, each once, in the order of inclusion.
 

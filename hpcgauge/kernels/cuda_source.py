@@ -39,7 +39,7 @@ struct Call {{
 extern "C" __global__ void __launch_bounds__({MAX_THREADS}) launch(const Call call) {{
     const unsigned thread = blockIdx.x * blockDim.x + threadIdx.x;
     if (thread / WARP >= call.n_warps || (call.stopped && *call.stopped)) return;
-    const site::Lattice lattice_{{call.neighbours, nullptr, call.coordinates, call.extent, false}};
+    const site::Lattice lattice_{{call.neighbours, nullptr, call.coordinates, call.extent, false, false}};
     {views(kernel, target)}
     const Site site_{{call.warps[thread / WARP] * WARP + int(thread % WARP)}};
     {site_call(kernel)}

@@ -23,8 +23,10 @@ from hpcgauge.kernels.runtime import Step as Entry
 from hpcgauge.kernels.source import Target
 from hpcgauge.lattice.offsets import LOCAL, PARITY
 
-# Fields are large if all of a kernel's are so many times the second cache of the threads.
+# Fields are large if all of a kernel's are so many times the second cache of the threads, and huge if they are also so
+# many times the last cache, which all ranks of a machine share.
 LARGE = 8
+HUGE = 0.5
 # A thread that has less to do than this costs more than it saves, and very much more on a busy machine.
 MIN_BLOCKS = 32
 # Rounds of one call; signals are seen in between.
@@ -80,7 +82,7 @@ class HostBound(Bound):
 
 @final
 class HostKernel(Compiled):
-    """`is_large`: the fields exceed the caches."""
+    """`is_large`: that of struct Call."""
 
     def __init__(self, kernel: Kernel, fields: Sequence[Field], counts: tuple[int, ...], parity: str):
         first = fields[0]
@@ -88,12 +90,19 @@ class HostKernel(Compiled):
         target = Target(lattice.dimensions, first.colors, precision, lattice.lanes(precision), counts)
         self._function, self.n_sums, self.library = build(kernel, target), kernel.n_sums, runtime()
         self._tables = _tables(lattice, kernel, precision)
-        self.is_large = sum(f.data.nbytes for f in fields) > LARGE * lattice.device.threads * cache_size(2)
+        self.is_large = _size_class(sum(field.data.nbytes for field in fields), lattice)
         function = ctypes.cast(self._function, ctypes.c_void_p)
         self.where = function, ctypes.addressof(self._tables.pointers), *self._tables.parts[PARITY[parity]]
 
     def bind(self, addresses: Sequence[int], numbers: Sequence[float]) -> HostBound:
         return HostBound(self, addresses, numbers)
+
+
+def _size_class(n_bytes: int, lattice: Lattice) -> int:
+    """`is_large` of struct Call."""
+    if n_bytes <= LARGE * lattice.device.threads * cache_size(2):
+        return 0
+    return 2 if n_bytes * lattice.world.local_size > HUGE * cache_size(3) else 1
 
 
 @final

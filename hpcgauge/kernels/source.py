@@ -30,7 +30,8 @@ using namespace site;
 
 // One thread's share of a part
 static void share(const Call& call, const Part& part) {{
-    const site::Lattice lattice_{{call.tables[0], call.tables[1], call.tables[2], call.tables[3], call.is_large != 0}};
+    const int* const* const tables = call.tables;
+    const site::Lattice lattice_{{tables[0], tables[1], tables[2], tables[3], call.is_large != 0, call.is_large == 2}};
     {views(kernel, target)}
     {_sum_declaration(kernel)}
     #pragma omp for schedule(static) nowait
@@ -99,19 +100,14 @@ def site_call(kernel: Kernel) -> str:
 
 
 def _sum_declaration(kernel: Kernel) -> str:
-    return f"ExactSum partial[{kernel.n_sums}];" if kernel.n_sums else ""
+    return f"ExactSums<{kernel.n_sums}> partial;" if kernel.n_sums else ""
 
 
 def _sum_addition(kernel: Kernel) -> str:
-    if not kernel.n_sums:
-        return ""
-    return f"UNROLL for (int k = 0; k < {kernel.n_sums}; ++k) partial[k].add(select(counted, totals[k], broadcast(0)));"
+    return "partial.add(totals, counted);" if kernel.n_sums else ""
 
 
 def _sum_merge(kernel: Kernel) -> str:
     if not kernel.n_sums:
         return ""
-    return (
-        "#pragma omp critical\n    "
-        f"for (int k = 0; k < {kernel.n_sums}; ++k) partial[k].merge_into((int64*)call.bins + k * SUM_BINS);"
-    )
+    return "#pragma omp critical\n    partial.merge_into((int64*)call.bins);"

@@ -17,7 +17,8 @@ from hpcgauge.comm.aware import cuda_awareness, is_of_a_launcher
 from hpcgauge.errors import DeviceError
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.host import host_lanes
-from hpcgauge.kernels.build import cache_folder, find_compiler
+from hpcgauge.kernels.cache import cache_folder
+from hpcgauge.kernels.compiler import find_compiler
 
 SECONDS_FOR_A_PROBE = 30
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")

@@ -15,5 +15,5 @@ struct Call {
     long long* bins;  // 16 for each sum
     double* sums;     // the same, rounded
     long n_sums;
-    long is_large;  // of struct Lattice
+    long is_large;  // of struct Lattice; 2: is_huge too
 };

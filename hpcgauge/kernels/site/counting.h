@@ -47,6 +47,7 @@ SITE_FN real operator-(real a, real b) { return counted(a.v - b.v, 1); }
 SITE_FN real operator*(real a, real b) { return counted(a.v * b.v, 1); }
 SITE_FN real operator/(real a, real b) { return counted(a.v / b.v, 1); }
 SITE_FN real fma(real a, real b, real c) { return counted(vectors::fma(a.v, b.v, c.v), 2); }
+SITE_FN real fnma(real a, real b, real c) { return counted(vectors::fnma(a.v, b.v, c.v), 2); }
 SITE_FN scalar fma(scalar a, scalar b, scalar c) { return vectors::fma(a, b, c); }
 SITE_FN real sqrt(real a) { return counted(vectors::sqrt(a.v), 1); }
 SITE_FN mask operator<(real a, real b) { return a.v < b.v; }

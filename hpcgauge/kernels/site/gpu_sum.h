@@ -8,6 +8,8 @@
 namespace site {
 
 static constexpr int COPIES = 16;
+// 53 bits touch at most so many digits, if the first is well chosen
+static constexpr int STEPS = 3;
 
 SITE_FN int64* sum_copy(long long* bins, unsigned warp, int sum, int n_sums) {
     return bins + ((warp % COPIES) * n_sums + sum) * SUM_BINS;

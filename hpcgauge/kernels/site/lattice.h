@@ -30,7 +30,8 @@ struct Lattice {
     const int* blocks;       // [block][offset][2]: the (first) block, and SITE_KINDS times the place in `neighbours` + kind
     const int* coordinates;  // [block or warp][N_DIMENSIONS + 1][lane]: global coordinates, global number (-1: padding)
     const int* extent;       // global
-    bool is_large;           // the fields exceed the caches: what is streamed through is fetched ahead, and stored past them
+    bool is_large;  // the fields exceed a core's own caches: what is streamed through is fetched ahead, and stored past them
+    bool is_huge;   // the last cache too: so are vectors, which otherwise are soon read again
 };
 
 #if ON_GPU
@@ -128,11 +129,11 @@ SITE_FN void put(const Reals<COMPONENTS>& field, Site x, int first, const real (
 #endif
 }
 
-// The same, past the caches where the fields exceed them.
+// The same, past the caches.
 template <int COMPONENTS, int COUNT>
-SITE_FN void put_past(const Lattice& g, const Reals<COMPONENTS>& field, Site x, int first, const real (&values)[COUNT]) {
+SITE_FN void put_past(bool is_past, const Reals<COMPONENTS>& field, Site x, int first, const real (&values)[COUNT]) {
 #if !ON_GPU
-    if (g.is_large) {
+    if (is_past) {
         scalar* p = field.data + ((long)x.block * COMPONENTS + first) * LANES;
         UNROLL for (int k = 0; k < COUNT; ++k) stream(p + k * LANES, values[k]);
         return;
@@ -173,7 +174,7 @@ SITE_FN void set(const Matrices<COUNT>& field, Site x, int element, const ColorM
 }
 template <int COUNT>
 SITE_FN void set_past(const Lattice& g, const Matrices<COUNT>& field, Site x, int element, const ColorMatrix& m) {
-    put_past(g, field.reals, x, element * MATRIX_REALS, m.a);
+    put_past(g.is_large, field.reals, x, element * MATRIX_REALS, m.a);
 }
 template <int COUNT>
 SITE_FN void call_ahead(const Matrices<COUNT>& field, Site x, int element) {
@@ -214,7 +215,7 @@ SITE_FN void set(const Vectors<COUNT>& field, Site x, int element, const ColorVe
 }
 template <int COUNT>
 SITE_FN void set_past(const Lattice& g, const Vectors<COUNT>& field, Site x, int element, const ColorVector& v) {
-    put_past(g, field.reals, x, element * VECTOR_REALS, v.a);
+    put_past(g.is_huge, field.reals, x, element * VECTOR_REALS, v.a);
 }
 
 }  // namespace site

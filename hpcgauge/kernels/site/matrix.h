@@ -73,10 +73,10 @@ SITE_FN ColorMatrix adjoint(const ColorMatrix& a) { return ColorMatrix{{a.a[0], 
 // (a0 + i a.sigma)(b0 + i b.sigma) = a0 b0 - a.b + i (a0 b + b0 a - a x b).sigma
 SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
-    r.a[0] = fma(-a.a[3], b.a[3], fma(-a.a[2], b.a[2], fma(-a.a[1], b.a[1], a.a[0] * b.a[0])));
-    r.a[1] = fma(a.a[3], b.a[2], fma(-a.a[2], b.a[3], fma(a.a[1], b.a[0], a.a[0] * b.a[1])));
-    r.a[2] = fma(a.a[1], b.a[3], fma(-a.a[3], b.a[1], fma(a.a[2], b.a[0], a.a[0] * b.a[2])));
-    r.a[3] = fma(a.a[2], b.a[1], fma(-a.a[1], b.a[2], fma(a.a[3], b.a[0], a.a[0] * b.a[3])));
+    r.a[0] = fnma(a.a[3], b.a[3], fnma(a.a[2], b.a[2], fnma(a.a[1], b.a[1], a.a[0] * b.a[0])));
+    r.a[1] = fma(a.a[3], b.a[2], fnma(a.a[2], b.a[3], fma(a.a[1], b.a[0], a.a[0] * b.a[1])));
+    r.a[2] = fma(a.a[1], b.a[3], fnma(a.a[3], b.a[1], fma(a.a[2], b.a[0], a.a[0] * b.a[2])));
+    r.a[3] = fma(a.a[2], b.a[1], fnma(a.a[1], b.a[2], fma(a.a[3], b.a[0], a.a[0] * b.a[3])));
     return r;
 }
 SITE_FN real real_trace(const ColorMatrix& a) { return a.a[0] + a.a[0]; }
@@ -92,10 +92,10 @@ SITE_FN ColorMatrix traceless_antihermitian(const ColorMatrix& a) {
 // m v: (a0 + i a3, a2 + i a1; -a2 + i a1, a0 - i a3) v
 // m v + w
 SITE_FN ColorVector multiply_add(const ColorMatrix& m, const ColorVector& v, ColorVector w) {
-    w.a[0] = fma(-m.a[1], v.a[3], fma(m.a[2], v.a[2], fma(-m.a[3], v.a[1], fma(m.a[0], v.a[0], w.a[0]))));
+    w.a[0] = fnma(m.a[1], v.a[3], fma(m.a[2], v.a[2], fnma(m.a[3], v.a[1], fma(m.a[0], v.a[0], w.a[0]))));
     w.a[1] = fma(m.a[1], v.a[2], fma(m.a[2], v.a[3], fma(m.a[3], v.a[0], fma(m.a[0], v.a[1], w.a[1]))));
-    w.a[2] = fma(m.a[3], v.a[3], fma(-m.a[1], v.a[1], fma(-m.a[2], v.a[0], fma(m.a[0], v.a[2], w.a[2]))));
-    w.a[3] = fma(-m.a[3], v.a[2], fma(m.a[1], v.a[0], fma(-m.a[2], v.a[1], fma(m.a[0], v.a[3], w.a[3]))));
+    w.a[2] = fma(m.a[3], v.a[3], fnma(m.a[1], v.a[1], fnma(m.a[2], v.a[0], fma(m.a[0], v.a[2], w.a[2]))));
+    w.a[3] = fnma(m.a[3], v.a[2], fma(m.a[1], v.a[0], fnma(m.a[2], v.a[1], fma(m.a[0], v.a[3], w.a[3]))));
     return w;
 }
 // The projection on quaternions of v w^+
@@ -103,9 +103,9 @@ SITE_FN ColorMatrix outer(const ColorVector& v, const ColorVector& w) {
     const scalar half = scalar(0.5);
     ColorMatrix r;
     r.a[0] = half * fma(v.a[3], w.a[3], fma(v.a[2], w.a[2], fma(v.a[1], w.a[1], v.a[0] * w.a[0])));
-    r.a[1] = half * fma(-v.a[2], w.a[1], fma(v.a[3], w.a[0], fma(-v.a[0], w.a[3], v.a[1] * w.a[2])));
-    r.a[2] = half * fma(-v.a[3], w.a[1], fma(-v.a[2], w.a[0], fma(v.a[1], w.a[3], v.a[0] * w.a[2])));
-    r.a[3] = half * fma(v.a[2], w.a[3], fma(-v.a[3], w.a[2], fma(-v.a[0], w.a[1], v.a[1] * w.a[0])));
+    r.a[1] = half * fnma(v.a[2], w.a[1], fma(v.a[3], w.a[0], fnma(v.a[0], w.a[3], v.a[1] * w.a[2])));
+    r.a[2] = half * fnma(v.a[3], w.a[1], fnma(v.a[2], w.a[0], fma(v.a[1], w.a[3], v.a[0] * w.a[2])));
+    r.a[3] = half * fma(v.a[2], w.a[3], fnma(v.a[3], w.a[2], fnma(v.a[0], w.a[1], v.a[1] * w.a[0])));
     return r;
 }
 
@@ -128,10 +128,10 @@ SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
     EACH_ROW EACH_COLUMN {
         real re = a.a[RE(row, 0)] * b.a[RE(0, column)], im = a.a[RE(row, 0)] * b.a[IM(0, column)];
-        re = fma(-a.a[IM(row, 0)], b.a[IM(0, column)], re);
+        re = fnma(a.a[IM(row, 0)], b.a[IM(0, column)], re);
         im = fma(a.a[IM(row, 0)], b.a[RE(0, column)], im);
         UNROLL for (int k = 1; k < COLORS; ++k) {
-            re = fma(-a.a[IM(row, k)], b.a[IM(k, column)], fma(a.a[RE(row, k)], b.a[RE(k, column)], re));
+            re = fnma(a.a[IM(row, k)], b.a[IM(k, column)], fma(a.a[RE(row, k)], b.a[RE(k, column)], re));
             im = fma(a.a[IM(row, k)], b.a[RE(k, column)], fma(a.a[RE(row, k)], b.a[IM(k, column)], im));
         }
         r.a[RE(row, column)] = re;
@@ -173,7 +173,7 @@ SITE_FN ColorMatrix traceless_antihermitian(const ColorMatrix& a) {
 SITE_FN ColorVector multiply_add(const ColorMatrix& m, const ColorVector& v, ColorVector w) {
     UNROLL for (int k = 0; k < COLORS; ++k) EACH_ROW {
         real &re = w.a[2 * row], &im = w.a[2 * row + 1];
-        re = fma(-m.a[IM(row, k)], v.a[2 * k + 1], fma(m.a[RE(row, k)], v.a[2 * k], re));
+        re = fnma(m.a[IM(row, k)], v.a[2 * k + 1], fma(m.a[RE(row, k)], v.a[2 * k], re));
         im = fma(m.a[IM(row, k)], v.a[2 * k], fma(m.a[RE(row, k)], v.a[2 * k + 1], im));
     }
     return w;

@@ -97,6 +97,7 @@ SITE_FN real from_bits(integer a) { return __int_as_float(a); }
 SITE_FN wide_integer bits(wide a) { return __double_as_longlong(a); }
 SITE_FN wide from_bits(wide_integer a) { return __longlong_as_double(a); }
 #endif
+SITE_FN real fnma(real a, real b, real c) { return fma(-a, b, c); }
 SITE_FN bool any(bool m) { return m; }
 SITE_FN bool all(bool m) { return m; }
 SITE_FN real broadcast(scalar a) { return a; }

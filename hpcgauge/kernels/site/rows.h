@@ -49,7 +49,7 @@ SITE_FN void set_row(ColorMatrix& a, int row, const Row& r) { EACH_NUMBER a.a[2 
 SITE_FN Row add_row(Row r, real re, real im, const ColorMatrix& b, int k) {
     EACH_COLUMN {
         const real br = b.a[RE(k, column)], bi = b.a[IM(k, column)];
-        r.a[2 * column] = fma(-im, bi, fma(re, br, r.a[2 * column]));
+        r.a[2 * column] = fnma(im, bi, fma(re, br, r.a[2 * column]));
         r.a[2 * column + 1] = fma(im, br, fma(re, bi, r.a[2 * column + 1]));
     }
     return r;
@@ -59,7 +59,7 @@ SITE_FN Row first_row(real re, real im, const ColorMatrix& b) {
     Row r;
     EACH_COLUMN {
         const real br = b.a[RE(0, column)], bi = b.a[IM(0, column)];
-        r.a[2 * column] = fma(-im, bi, re * br);
+        r.a[2 * column] = fnma(im, bi, re * br);
         r.a[2 * column + 1] = fma(im, br, re * bi);
     }
     return r;
@@ -99,7 +99,7 @@ SITE_FN void add_product_adjoint(ColorMatrix& r, const ColorMatrix& a, const Col
         UNROLL for (int k = 0; k < COLORS; ++k) EACH_COLUMN {
             const real re = a.a[RE(row, k)], im = a.a[IM(row, k)], br = b.a[RE(column, k)], bi = b.a[IM(column, k)];
             sum.a[2 * column] = fma(im, bi, fma(re, br, sum.a[2 * column]));
-            sum.a[2 * column + 1] = fma(-re, bi, fma(im, br, sum.a[2 * column + 1]));
+            sum.a[2 * column + 1] = fnma(re, bi, fma(im, br, sum.a[2 * column + 1]));
         }
         set_row(r, row, sum);
     }

@@ -42,15 +42,19 @@ typedef long long integer_piece __attribute__((vector_size(PIECE_BYTES)));
 
 #if defined(X86) && defined(HPC_DOUBLE)
 SITE_FN piece piece_fma(piece a, piece b, piece c) { return X86(fmadd, pd)(a, b, c); }
+SITE_FN piece piece_fnma(piece a, piece b, piece c) { return X86(fnmadd, pd)(a, b, c); }
 SITE_FN piece piece_sqrt(piece a) { return X86(sqrt, pd)(a); }
 #elif defined(X86)
 SITE_FN piece piece_fma(piece a, piece b, piece c) { return X86(fmadd, ps)(a, b, c); }
+SITE_FN piece piece_fnma(piece a, piece b, piece c) { return X86(fnmadd, ps)(a, b, c); }
 SITE_FN piece piece_sqrt(piece a) { return X86(sqrt, ps)(a); }
 #elif defined(NEON) && defined(HPC_DOUBLE)
 SITE_FN piece piece_fma(piece a, piece b, piece c) { return vfmaq_f64(c, a, b); }
+SITE_FN piece piece_fnma(piece a, piece b, piece c) { return vfmsq_f64(c, a, b); }
 SITE_FN piece piece_sqrt(piece a) { return vsqrtq_f64(a); }
 #elif defined(NEON)
 SITE_FN piece piece_fma(piece a, piece b, piece c) { return vfmaq_f32(c, a, b); }
+SITE_FN piece piece_fnma(piece a, piece b, piece c) { return vfmsq_f32(c, a, b); }
 SITE_FN piece piece_sqrt(piece a) { return vsqrtq_f32(a); }
 #elif defined(HPC_DOUBLE)
 SITE_FN piece piece_fma(piece a, piece b, piece c) { return piece{__builtin_fma(a[0], b[0], c[0])}; }
@@ -60,6 +64,9 @@ SITE_FN piece piece_fma(piece a, piece b, piece c) {
     return piece{__builtin_fmaf(a[0], b[0], c[0]), __builtin_fmaf(a[1], b[1], c[1])};
 }
 SITE_FN piece piece_sqrt(piece a) { return piece{__builtin_sqrtf(a[0]), __builtin_sqrtf(a[1])}; }
+#endif
+#if !defined(X86) && !defined(NEON)
+SITE_FN piece piece_fnma(piece a, piece b, piece c) { return piece_fma(-a, b, c); }
 #endif
 #if defined(X86)
 SITE_FN integer_piece piece_product(integer_piece a, integer_piece b) { return (integer_piece)X86(mul, epu32)(a, b); }
@@ -83,6 +90,12 @@ union Pieces {
 SITE_FN real fma(real a, real b, real c) {
     Pieces<real, piece> x = {a}, y = {b}, z = {c};
     EACH_PIECE x.part[i] = piece_fma(x.part[i], y.part[i], z.part[i]);
+    return x.whole;
+}
+// c - a b, rounded once: one instruction, where fma(-a, b, c) is two and one register more if -a is used again
+SITE_FN real fnma(real a, real b, real c) {
+    Pieces<real, piece> x = {a}, y = {b}, z = {c};
+    EACH_PIECE x.part[i] = piece_fnma(x.part[i], y.part[i], z.part[i]);
     return x.whole;
 }
 SITE_FN real sqrt(real a) {

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcgauge.kernels.build import _compiler_identity, _processor, find_compiler
 from hpcgauge.kernels.cache import digest, included
+from hpcgauge.kernels.compiler import find_compiler, identity, processor
 from tests.support.emulated.card import part_text
 from tests.support.emulated.errors import NVRTCError
 
@@ -97,8 +97,8 @@ def _front() -> str:
 @functools.cache
 def _version() -> tuple[int, int]:
     """The second number tells machine code of the stand-in from all other, in the cache."""
-    identity = (_front(), " ".join(FLAGS), _compiler_identity(find_compiler()), _processor())
-    return 13, 1_000_000 + int(digest(identity)[:12], 16)
+    parts = (_front(), " ".join(FLAGS), identity(find_compiler()), processor())
+    return 13, 1_000_000 + int(digest(parts)[:12], 16)
 
 
 def _compile(program: Program, options: list[str]) -> None:
