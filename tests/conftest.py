@@ -115,7 +115,12 @@ def use_emulated_card(n_cards: int) -> None:
     settings = settings_of_environment()
     settings.cards = n_cards
     emulated.install(settings)
-    device_module._hardware = lambda name, local_rank, local_size: Card(local_rank, 1)  # type: ignore[assignment]
+    real = device_module._hardware
+
+    def hardware(name: str, local_rank: int, local_size: int) -> Any:
+        return Card(local_rank, 1) if name in ("cpu", "cuda") else real(name, local_rank, local_size)
+
+    device_module._hardware = hardware
 
 
 @pytest.hookimpl(trylast=True)
