@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy
@@ -61,6 +62,12 @@ class CardArray:
         return self.card.read(self).astype(dtype or self.dtype, copy=False)
 
 
+def give_back(card: Card, function: Callable[[int], Any], handle: int) -> None:
+    """Nothing; what is no longer held is the driver's again. A card that has failed said so when it did."""
+    with contextlib.suppress(card.runtime.CUDARuntimeError):
+        function(handle)
+
+
 def _size(shape: tuple[int, ...], dtype: Any) -> int:
     """The bytes of an array, at least one."""
     return max(int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize, 1)
@@ -84,7 +91,7 @@ class _Region:
 
     def __init__(self, card: Card, address: int):
         self.address = address
-        weakref.finalize(self, card.runtime.free, address).atexit = False
+        weakref.finalize(self, give_back, card, card.runtime.free, address).atexit = False
 
 
 @final

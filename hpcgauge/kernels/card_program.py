@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy
 
-from hpcgauge.fields.card import Card, CardArray
+from hpcgauge.fields.card import Card, CardArray, give_back
 from hpcgauge.kernels.backend import Runnable
 from hpcgauge.kernels.card_kernel import CardBound
 from hpcgauge.kernels.cuda_source import STEP, STEPS_CALL, WARP
@@ -123,6 +123,6 @@ class _Graph:
         if self._give_back:
             self._give_back()
         self._graph = card.runtime.graphInstantiate(graph)
-        self._give_back = weakref.finalize(self, card.runtime.graphExecDestroy, self._graph)
+        self._give_back = weakref.finalize(self, give_back, card, card.runtime.graphExecDestroy, self._graph)
         self._give_back.atexit = False
         card.runtime.graphDestroy(graph)
