@@ -132,7 +132,7 @@ def test_arithmetic_between_launches(world: World, lattice: hg.Lattice) -> None:
 def test_a_program_ends_at_its_stop(world: World, lattice: hg.Lattice) -> None:
     U = hg.Links.unit(lattice)
     halving = Launch(COMBINE, out=U, x=U, y=U, a=0.5, b=0.0)
-    limit, flag = (lattice.numbers([number]) for number in (1e-6, 1.0))
+    limit, flag = lattice.numbers([1e-6]), lattice.numbers([1.0])
     size = Launch(PLAQUETTE_SUM, U=U)
     steps = Program([program.stop_unless(flag), halving, size, program.above(flag, size.sums, limit)])
     # The plaquette falls by 2^-4 each time, from 6 V; the flag falls with the round that brings it below the limit.
