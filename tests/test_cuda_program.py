@@ -19,6 +19,8 @@ from tests.support.ptx.memory import Memory
 from tests.support.ptx.text import Program
 from tests.test_sum import DOUBLES, bins_of, samples
 
+pytestmark = pytest.mark.host
+
 
 @functools.cache
 def programs() -> dict[str, Program]:

@@ -16,6 +16,8 @@ from tests.support.emulated.byhand import TO_CARD, TO_HOST, Hand
 from tests.support.emulated.settings import ORDERS, VARIABLE
 from tests.support.ranks import ROOT, clean_environment
 
+pytestmark = pytest.mark.host
+
 ON_CARD, BLOCKING = 3, 0
 # All that the project calls of CuPy
 NAMES = {

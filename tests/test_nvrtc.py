@@ -21,6 +21,8 @@ from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, writes
 from hpcgauge.kernels.source import Target
 from tests.support.ranks import ROOT
 
+pytestmark = pytest.mark.host
+
 TARGETS = "sm_80,sm_90"
 
 

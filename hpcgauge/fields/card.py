@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy
@@ -61,6 +62,17 @@ class CardArray:
         return self.card.read(self).astype(dtype or self.dtype, copy=False)
 
 
+def give_back(card: Card, function: Callable[[int], Any], handle: int) -> None:
+    """Nothing; what is no longer held is the driver's again. A card that has failed said so when it did."""
+    with contextlib.suppress(card.runtime.CUDARuntimeError):
+        function(handle)
+
+
+def _size(shape: tuple[int, ...], dtype: Any) -> int:
+    """The bytes of an array, at least one."""
+    return max(int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize, 1)
+
+
 def _as_slice(place: int) -> slice:
     return slice(place, place + 1 or None)
 
@@ -79,14 +91,15 @@ class _Region:
 
     def __init__(self, card: Card, address: int):
         self.address = address
-        weakref.finalize(self, card.runtime.free, address).atexit = False
+        weakref.finalize(self, give_back, card, card.runtime.free, address).atexit = False
 
 
 @final
 class Card(Hardware):
     """The card of this process. `stream`: where kernels run, in order; `side`: where ghosts are packed and copied.
 
-    `architecture`: as "sm_90". DeviceError when there is no CuPy, no driver, no card for this rank, or an old one.
+    `architecture`: as "sm_90". `prepared`: what launches made once and keep for others. DeviceError when there is no
+    CuPy, no driver, no card for this rank, or an old one.
     """
 
     name, lanes = "cuda", 16
@@ -104,8 +117,12 @@ class Card(Hardware):
             )
         self.architecture = f"sm_{capability}"
         self.stream, self.side = (self.runtime.streamCreateWithFlags(NON_BLOCKING) for _ in range(2))
+        self.prepared: dict[Any, Any] = {}
         self._functions: dict[tuple[bytes, str], int] = {}
+        # By size: memory that may be used again, as to get or to give back any makes the whole card wait.
         self._free: dict[int, list[int]] = {}
+        self._regions: dict[int, list[_Region]] = {}
+        self._pinned: dict[int, list[int]] = {}
         self._slabs: list[_Region] = []
         self._place = self._rest = 0
 
@@ -145,6 +162,10 @@ class Card(Hardware):
 
     def region(self, n_bytes: int) -> _Region:
         free, total = self.runtime.memGetInfo()
+        if n_bytes > free:
+            for regions in self._regions.values():
+                regions.clear()
+            free, total = self.runtime.memGetInfo()
         if n_bytes > free:
             raise DeviceError(
                 f"card {self.number} ({self.title}) has {free / 2**20:.0f} of {total / 2**20:.0f} MiB free, and "
@@ -191,12 +212,15 @@ class Card(Hardware):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> CardArray:
         """An array that is no field's, not initialised."""
-        n_bytes = int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize
-        return self.array(self.region(max(n_bytes, 1)), shape, dtype)
+        n_bytes = _size(shape, dtype)
+        free = self._regions.setdefault(n_bytes, [])
+        array = self.array(free.pop() if free else self.region(n_bytes), shape, dtype)
+        weakref.finalize(array.owner, free.append, array.owner.region).atexit = False
+        return array
 
     def small(self, count: int, dtype: Any) -> CardArray:
         """A small array out of a slab, not initialised."""
-        n_bytes = -(-max(count, 1) * numpy.dtype(dtype).itemsize // NUMBER_ALIGNMENT) * NUMBER_ALIGNMENT
+        n_bytes = -(-_size((count,), dtype) // NUMBER_ALIGNMENT) * NUMBER_ALIGNMENT
         free = self._free.setdefault(n_bytes, [])
         address = free.pop() if free else self._from_slab(n_bytes)
         owner = _Owner(None)
@@ -214,10 +238,11 @@ class Card(Hardware):
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> numpy.ndarray:
         """An array of the host that copies to and from the card may go on with by themselves."""
-        n_bytes = max(int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize, 1)
-        address = self.runtime.hostAlloc(n_bytes, PINNED)
-        memory = (ctypes.c_byte * n_bytes).from_address(address)
-        weakref.finalize(memory, self.runtime.freeHost, address).atexit = False
+        n_bytes = _size(shape, dtype)
+        free = self._pinned.setdefault(n_bytes, [])
+        address = free.pop() if free else self.runtime.hostAlloc(n_bytes, PINNED)
+        memory: Any = (ctypes.c_byte * n_bytes).from_address(address)
+        weakref.finalize(memory, free.append, address).atexit = False
         return numpy.ndarray(shape, dtype, memory)
 
     def event(self) -> int:
