@@ -23,7 +23,6 @@ from tests.support.gpu import Ranks, launch_text
 from tests.support.kernels.cases import disagreement, fields_of, lattice
 
 pytestmark = pytest.mark.host
-
 STRUCT = "struct Call { long long *out; const long long* a; long long n; };\n"
 START = 'extern "C" __global__ void launch(const Call call) {\n'
 THREAD = "const int thread = blockIdx.x * blockDim.x + threadIdx.x;\n"
@@ -212,7 +211,7 @@ def difference(ranks: Ranks) -> str:
     host = HostLaunch(case.entry.kernel, "both", **fields, **case.numbers)
     sums = host()
     different = [name for name in outputs if not np.array_equal(outputs[name], fields[name].to_numpy())]
-    if different or not np.array_equal(bins, host.bins):
+    if different or not np.array_equal(bins, host.bound.bins()):
         return f"{different} or the sums differ from the CPU's"
     return disagreement(case, before, outputs, sums)
 
