@@ -24,10 +24,10 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An emulated card as new, and no launcher that says which one is to be taken."""
     for name in (*LOCAL_RANKS, SHARING):
         monkeypatch.delenv(name, raising=False)
-    install(Settings())
+    first = install(Settings())
     yield
     gc.collect()
-    remove()
+    remove(first)
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,11 @@ def test_cards_that_cannot_be_used_are_refused_with_a_remedy(settings: Settings,
         Device("cuda")
 
 
-def test_without_cupy_the_remedy_is_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    monkeypatch.setitem(sys.modules, "cupy.cuda", None)
-    with pytest.raises(DeviceError, match=r"CuPy cannot be imported .*pip install .*, or use device = cpu"):
+def test_without_cupy_the_remedy_is_its_installation() -> None:
+    message = r"CuPy cannot be imported .*pip install .*, or use device = cpu"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(DeviceError, match=message):
+        patch.setitem(sys.modules, "cupy", None)
+        patch.setitem(sys.modules, "cupy.cuda", None)
         Device("cuda")
 
 
@@ -68,7 +69,8 @@ def test_each_rank_of_a_machine_takes_its_card(monkeypatch: pytest.MonkeyPatch) 
 
 def test_too_little_memory_is_said_with_the_numbers() -> None:
     install(Settings(memory=2**24))
-    with pytest.raises(DeviceError, match=r"card 0 \(Emulated card.*\) has \d+ of 16 MiB free, and 36 MiB more are needed"):
+    message = r"card 0 \(Emulated card.*\) has \d+ of 16 MiB free, and 36 MiB more are needed"
+    with pytest.raises(DeviceError, match=message):
         Field(Lattice((16, 16, 16, 8), 3, device=Device("cuda")), reals(144))
 
 
