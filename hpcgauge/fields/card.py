@@ -14,11 +14,14 @@ from hpcgauge.errors import DeviceError
 from hpcgauge.fields.hardware import Hardware
 
 REMEDY = "pip install 'hpcgauge[cuda13]' (cuda12 where the driver is older than CUDA 13)"
+ANOTHER = "choose another card with CUDA_VISIBLE_DEVICES, or use device = cpu"
 # What launchers call a process among those of its machine.
 LOCAL_RANKS = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK")
 # Set to 1 where several ranks are to share a card.
 SHARING = "HPCGAUGE_SHARE_CARDS"
 LEAST_CAPABILITY = 75
+# Numbers of CUDA's errors.
+OUT_OF_MEMORY, NO_DEVICE = 2, 100
 TO_DEVICE, TO_HOST, ON_DEVICE = 1, 2, 3
 NON_BLOCKING, NO_TIMING, PINNED = 1, 2, 0
 # Numbers lie in slabs of so many bytes, each at a multiple of NUMBER_ALIGNMENT.
@@ -94,16 +97,13 @@ class Card(Hardware):
     def __init__(self, local_rank: int, local_size: int):
         self.runtime, self.driver = _cupy()
         self.number = self._choose(local_rank, local_size)
-        self.runtime.setDevice(self.number)
-        self.properties = self.runtime.getDeviceProperties(self.number)
-        capability = 10 * self.properties["major"] + self.properties["minor"]
-        if capability < LEAST_CAPABILITY:
-            raise DeviceError(
-                f"card {self.number} ({self.title}) has compute capability {capability / 10}; 7.5 or more is needed. "
-                "Use device = cpu, or choose another card with CUDA_VISIBLE_DEVICES"
-            )
-        self.architecture = f"sm_{capability}"
-        self.stream, self.side = (self.runtime.streamCreateWithFlags(NON_BLOCKING) for _ in range(2))
+        try:
+            self.properties = self.runtime.getDeviceProperties(self.number)
+            self.architecture = self._architecture()
+            self.runtime.setDevice(self.number)
+            self.stream, self.side = (self.runtime.streamCreateWithFlags(NON_BLOCKING) for _ in range(2))
+        except self.runtime.CUDARuntimeError as error:
+            raise DeviceError(f"device = cuda: card {self.number} cannot be used ({error}); {ANOTHER}") from None
         self._functions: dict[tuple[bytes, str], int] = {}
         self._free: dict[int, list[int]] = {}
         self._slabs: list[_Region] = []
@@ -129,9 +129,12 @@ class Card(Hardware):
         try:
             n_cards = self.runtime.getDeviceCount()
         except self.runtime.CUDARuntimeError as error:
-            raise DeviceError(
-                f"device = cuda: no card can be reached ({error}); install the NVIDIA driver, or use device = cpu"
-            ) from None
+            if error.status != NO_DEVICE:
+                raise DeviceError(
+                    f"device = cuda: no card can be reached ({error}); install an NVIDIA driver as new as CuPy's CUDA, "
+                    "or use device = cpu"
+                ) from None
+            n_cards = 0
         if not n_cards:
             raise DeviceError("device = cuda: no card is visible; see CUDA_VISIBLE_DEVICES, or use device = cpu")
         if n_cards == 1:
@@ -143,14 +146,36 @@ class Card(Hardware):
             )
         return local_rank_of(os.environ, local_rank) % n_cards
 
-    def region(self, n_bytes: int) -> _Region:
+    def _architecture(self) -> str:
+        capability = 10 * self.properties["major"] + self.properties["minor"]
+        if capability < LEAST_CAPABILITY:
+            raise DeviceError(
+                f"device = cuda: card {self.number} ({self.title}) has compute capability {capability / 10}, and "
+                f"{LEAST_CAPABILITY / 10} or more is needed; {ANOTHER}"
+            )
+        return f"sm_{capability}"
+
+    def demand(self, n_bytes: float, what: str = "more") -> None:
+        """Nothing; DeviceError with the numbers when less is free."""
         free, total = self.runtime.memGetInfo()
         if n_bytes > free:
-            raise DeviceError(
-                f"card {self.number} ({self.title}) has {free / 2**20:.0f} of {total / 2**20:.0f} MiB free, and "
-                f"{n_bytes / 2**20:.0f} MiB more are needed; use more cards, or single precision"
-            )
-        return _Region(self, self.runtime.malloc(n_bytes))
+            raise self._too_little(n_bytes, free, total, what)
+
+    def _too_little(self, n_bytes: float, free: int, total: int, what: str) -> DeviceError:
+        return DeviceError(
+            f"card {self.number} ({self.title}) has {free / 2**20:.0f} of {total / 2**20:.0f} MiB free, and "
+            f"{n_bytes / 2**20:.0f} MiB {what} are needed; use more cards, a smaller lattice, or single precision"
+        )
+
+    def region(self, n_bytes: int) -> _Region:
+        self.demand(n_bytes)
+        try:
+            return _Region(self, self.runtime.malloc(n_bytes))
+        except self.runtime.CUDARuntimeError as error:
+            if error.status != OUT_OF_MEMORY:
+                raise
+            free, total = self.runtime.memGetInfo()
+            raise self._too_little(n_bytes, free, total, "in one piece") from None
 
     def array(self, region: _Region, shape: tuple[int, ...], dtype: Any) -> CardArray:
         return CardArray(self, region.address, shape, dtype, _Owner(region))
