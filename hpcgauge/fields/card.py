@@ -156,7 +156,6 @@ class Card(Hardware):
         return f"sm_{capability}"
 
     def demand(self, n_bytes: float, what: str = "more") -> None:
-        """Nothing; DeviceError with the numbers when less is free."""
         free, total = self.runtime.memGetInfo()
         if n_bytes > free:
             raise self._too_little(n_bytes, free, total, what)
