@@ -30,6 +30,7 @@ from hpcgauge.comm.world import World
 from hpcgauge.fields import device as device_module
 from hpcgauge.fields.card import Card
 from tests.support import emulated
+from tests.support.emulated.settings import settings_of_environment
 from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
 IS_EMULATED = os.environ.get("HPCGAUGE_DEVICE") == "emulated"
@@ -109,10 +110,17 @@ class Ranks:
             path.write_text(json.dumps(self.outcomes, indent=1))
 
 
-def use_emulated_card() -> None:
-    """From here on every device is the emulated card."""
-    emulated.install()
-    device_module._hardware = lambda name, local_rank, local_size: Card(0, 1)  # type: ignore[assignment]
+def use_emulated_card(n_cards: int) -> None:
+    """From here on every device is one of so many emulated cards, another one for each rank of a machine."""
+    settings = settings_of_environment()
+    settings.cards = n_cards
+    emulated.install(settings)
+    real = device_module._hardware
+
+    def hardware(name: str, local_rank: int, local_size: int) -> Any:
+        return Card(local_rank, 1) if name in ("cpu", "cuda") else real(name, local_rank, local_size)
+
+    device_module._hardware = hardware
 
 
 @pytest.hookimpl(trylast=True)
@@ -121,7 +129,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ranks, "hpcgauge-ranks")
     config.option.with_mpi = ranks.world.size > 1
     if IS_EMULATED:
-        use_emulated_card()
+        use_emulated_card(ranks.world.local_size)
 
 
 def has_gpu() -> bool:

@@ -29,6 +29,8 @@ from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.loop import run
 from tests.support.ranks import agree
 
+pytestmark = pytest.mark.host
+
 KEYS = {
     *("kernel", "extent", "colors", "precision", "parity", "ranks", "threads", "seconds", "seconds_min", "samples"),
     *("flops", "bytes", "footprint", "sets", "gflops", "gbytes_per_s", "fma_gflops", "limited_by", "checked"),

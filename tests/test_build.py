@@ -23,6 +23,8 @@ from hpcgauge.kernels.loop import Launch, run
 from hpcgauge.lattice.offsets import FORWARD
 from tests.support.ranks import agree
 
+pytestmark = pytest.mark.host
+
 EXTENT = (4, 4, 6, 8)
 PLANE = Lattice((4, 4), 2)
 TARGET = build.Target(2, 2, "double", PLANE.device.lanes, (2,))

@@ -17,6 +17,9 @@ from tests.support.gpu import program_of
 from tests.support.ptx.machine import Machine
 from tests.support.ptx.memory import Memory
 from tests.support.ptx.text import Program
+from tests.test_sum import DOUBLES, bins_of, samples
+
+pytestmark = pytest.mark.host
 
 
 @functools.cache
@@ -61,6 +64,8 @@ def test_sums_are_collected_normalised_and_rounded_as_on_the_cpu() -> None:
     n_sums = 600
     copies = difficult_bins(np.random.default_rng(1), n_sums)
     wanted = copies.sum(axis=0)
+    copies[:, 6], wanted[6] = 0, 0
+    copies[:, 6, 5], wanted[6, 6] = 2**62, COPIES * 2**22  # together more than 2^63
     sums = rounded(wanted)
     memory = Memory()
     arrays = copies, np.zeros((n_sums, BINS), np.int64), np.zeros(n_sums), np.zeros(1, np.int64)
@@ -78,6 +83,33 @@ def test_sums_are_collected_normalised_and_rounded_as_on_the_cpu() -> None:
     members["bins"] = memory.add(bins, False)
     Machine(programs()["round_sums"], memory, (n_sums, 1), WARP).run(call(cuda_source.SUM_CALL, **members))
     assert np.array_equal(memory.read(where[2], np.zeros(n_sums)), rounded(bins), equal_nan=True)
+
+
+ADD_UP = """#define HPC_DOUBLE 1
+#define LANES 16
+#include "gpu_sum.h"
+using namespace site;
+struct Call { const double* x; long long* bins; };
+extern "C" __global__ void add_up(const Call call) {
+    add_over_warp(sum_copy(call.bins, blockIdx.x, 0, 1), call.x[blockIdx.x * WARP + threadIdx.x]);
+}
+"""
+
+
+# Before sm_80 a warp has no reductions of its own.
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80"])
+@pytest.mark.parametrize("name", [*samples(), "refused"])
+def test_a_warp_adds_exactly(name: str, architecture: str) -> None:
+    x = samples().get(name, np.array([1.0, np.nan, -np.inf, 2.0**300, -3.0]))
+    x = np.concatenate([x, np.zeros(-len(x) % WARP)])
+    memory = Memory()
+    copies = np.zeros((COPIES, BINS), np.int64)
+    where = memory.add(x, False), memory.add(copies, True)
+    program = program_of(ADD_UP, "add_up", architecture)["add_up"]
+    Machine(program, memory, (len(x) // WARP, 1), WARP).run(np.array(where).tobytes())
+    found = memory.read(where[1], copies).sum(axis=0)
+    runtime().normalise(address(found))
+    assert np.array_equal(found, bins_of(x, DOUBLES[0]))
 
 
 # Kind, out, a, b, flag as places in one array of numbers, count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from tests.support.emulated import Card, Settings, install, remove
 from tests.support.emulated.byhand import TO_CARD, TO_HOST, Hand
 from tests.support.emulated.settings import ORDERS
 from tests.support.ranks import ROOT, clean_environment
+
+pytestmark = pytest.mark.host
 
 ON_CARD, BLOCKING = 3, 0
 # All that the project calls of CuPy
@@ -158,7 +161,7 @@ def test_destroyed_streams_finish_their_work(hand: Hand) -> None:
 def test_pageable_memory_is_read_at_the_call_and_pinned_memory_later(hand: Hand) -> None:
     runtime, out = hand.runtime, hand.put(NUMBER)
     address = runtime.hostAlloc(8, 0)
-    pinned = np.ctypeslib.as_array((np.ctypeslib.ctypes.c_int64 * 1).from_address(address))
+    pinned = np.ctypeslib.as_array((ctypes.c_int64 * 1).from_address(address))
     for source, expected in ((np.array([5]), 5), (pinned, 6)):
         source[0] = 5
         runtime.memcpyAsync(out, source.ctypes.data, 8, TO_CARD, hand.stream)

@@ -11,6 +11,8 @@ from tests.support.emulated import Card, Settings, install, remove
 from tests.support.emulated.byhand import Hand
 from tests.support.emulated.settings import VARIABLE
 
+pytestmark = pytest.mark.host
+
 RELAXED = 2
 ADD = """struct Call { long long *out; const long long* a; long long n; };
 extern "C" __global__ void launch(const Call call) { *call.out = *call.out + *call.a + call.n; }

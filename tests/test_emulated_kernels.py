@@ -15,8 +15,11 @@ from hpcgauge.kernels.loop import Launch as HostLaunch
 from hpcgauge.kernels.nvrtc import build_cuda
 from tests.support.emulated import Settings, install, remove
 from tests.support.emulated.byhand import CardLaunch, Hand
+from tests.support.emulated.errors import CUDARuntimeError
 from tests.support.gpu import Ranks, launch_text
 from tests.support.kernels.cases import disagreement, fields_of, lattice
+
+pytestmark = pytest.mark.host
 
 STRUCT = "struct Call { long long *out; const long long* a; long long n; };\n"
 START = 'extern "C" __global__ void launch(const Call call) {\n'
@@ -57,7 +60,7 @@ ORDER = "call.out[atomicAdd((unsigned long long*)call.a, 1ull)] = thread;"
 def test_threads_come_in_another_order_each_time(hand: Hand) -> None:
     orders = [one_launch(hand, ORDER, np.zeros(1, np.int64), 5, 96) for _ in range(2)]
     assert all(np.array_equal(np.sort(order), np.arange(5 * 96)) for order in orders)
-    assert not np.array_equal(*orders) and not np.array_equal(orders[0], np.arange(5 * 96))
+    assert not np.array_equal(orders[0], orders[1]) and not np.array_equal(orders[0], np.arange(5 * 96))
     blocks, warps = orders[0] // 96, orders[0] % 96 // 32
     # Blocks and warps, one after the other, each in an order of its own
     assert len(blocks[:-1][np.diff(blocks) != 0]) == 4 and len(warps[:-1][np.diff(warps) != 0]) in range(10, 15)
@@ -84,6 +87,10 @@ SHUFFLES = {
     "__any_sync(~0u, a > 0)": lambda a, k: np.full(32, (a > 0).any()),
     "__all_sync(~0u, a > -1000)": lambda a, k: np.full(32, True),
     "__all_sync(~0u, a > 0)": lambda a, k: np.full(32, False),
+    "__reduce_add_sync(~0u, (int)a)": lambda a, k: np.full(32, a.sum()),
+    "__reduce_add_sync(~0u, (unsigned)a)": lambda a, k: np.full(32, a.sum() % 2**32),
+    "__reduce_or_sync(~0u, (unsigned)a & 0x55)": lambda a, k: np.full(32, np.bitwise_or.reduce(a & 0x55)),
+    "__ffs((int)a)": lambda a, k: np.array([(int(x) & -int(x)).bit_length() for x in a]),
     "__popc(a) + 100 * __clz(a) + 10000 * __clzll(a)": lambda a, k: np.array([bits(int(x)) for x in a]),
 }
 
@@ -117,7 +124,7 @@ def test_groups_of_a_warp_meet_among_themselves(hand: Hand) -> None:
 
 
 def test_threads_that_wait_for_others_for_ever_are_an_error(hand: Hand) -> None:
-    with pytest.raises(RuntimeError, match="cudaErrorLaunchFailure") as raised:
+    with pytest.raises(CUDARuntimeError, match="cudaErrorLaunchFailure") as raised:
         one_launch(hand, "if (thread < 5) __syncwarp(); else __any_sync(~0u, 1);", np.zeros(1, np.int64))
     assert raised.value.status == 719 and "wait for others" in raised.value.__notes__[0]
 
@@ -127,7 +134,7 @@ def test_a_grid_that_is_too_large_writes_beyond(hand: Hand) -> None:
     assert np.array_equal(one_launch(hand, body, a, blocks=3), a)
     out, given = hand.put(np.zeros(96, np.int64)), hand.put(a)
     hand.launch(hand.kernel(STRUCT + START + THREAD + body + "}"), (out, given, 96), 4)
-    with pytest.raises(RuntimeError, match="cudaErrorIllegalAddress") as raised:
+    with pytest.raises(CUDARuntimeError, match="cudaErrorIllegalAddress") as raised:
         hand.runtime.streamSynchronize(hand.stream)
     assert raised.value.status == 700 and "of block (3, 0, 0)" in raised.value.__notes__[0]
 

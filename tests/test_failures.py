@@ -45,8 +45,7 @@ def integrated(moves, U, P, gradients):
     done.append(1)
     if len(done) == {at} and U.lattice.world.rank == {rank}:
         Path({moment!r}).write_text(repr(time.time()))
-        U.own_data[0] *= {what}
-        U.touch()
+        U.set_blocks(slice(0, 1), {what} * U.by_site[:1])
 hmc.integrate = integrated
 """
 FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40000, resource.RLIM_INFINITY))"

@@ -18,7 +18,7 @@ from hpcgauge.fermion.staggered import Staggered
 from hpcgauge.fermion.vectors import ColorVector
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, Rotation, gauge_rotate
-from hpcgauge.kernels import loop
+from hpcgauge.kernels import host
 from hpcgauge.kernels.draws import Draw, Stream
 from tests.support.kernels.samples import rough, vector_array
 from tests.support.oracle.samples import distance
@@ -54,19 +54,20 @@ def test_operator_equals_the_formula(world: World, colors: int, dimensions: int)
             agree(world, distance(D.hop(field, parity).to_numpy(), hopped) < ROUNDING, f"K on {parity} sites")
 
 
+@pytest.mark.host
 @pytest.mark.ranks
 @pytest.mark.parametrize("compressed", [False, True])
 def test_large_fields_give_the_same_bits(world: World, monkeypatch: pytest.MonkeyPatch, compressed: bool) -> None:
     """Where fields exceed the caches, links are fetched ahead and, past the last, what is written passes by them."""
     found = []
     for size, caches in enumerate(({2: 2**30, 3: 2**30}, {2: 0, 3: 2**30}, {2: 0, 3: 0})):
-        monkeypatch.setattr(loop, "cache_size", caches.__getitem__)
+        monkeypatch.setattr(host, "cache_size", caches.__getitem__)
         array, _ = rough(world, 3, 4)
         U = Links.from_numpy(Lattice(tuple(reversed(array.shape[1:5])), 3, world), array)
         chi = ColorVector.from_numpy(U.lattice, vector_array(U))
         D, out = Staggered(U, MASS, compressed=compressed), chi.copy()
         launches = D.normal_launches(chi, chi.copy(), out, "even")
-        agree(world, all(launch.call.is_large == size for launch in launches), "which are large")
+        agree(world, all(launch.bound.call.is_large == size for launch in launches), "which are large")
         sums = [launch() for launch in launches]
         found.append((out.to_numpy(), D(chi).to_numpy(), sums))
     for other in found[1:]:

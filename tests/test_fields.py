@@ -150,25 +150,29 @@ def test_layout(world: World, precision: str) -> None:
     geometry, lanes = lattice.geometry, lattice.lanes(precision)
     number = np.arange(lattice.volume, dtype=float).reshape(1, *reversed(lattice.extent))
     data = Field(lattice, reals(2)).set_global(np.concatenate([number, -number])).own_data
-    agree(world, data.shape == (geometry.n_sites // lanes, 2, lanes) and data.flags.c_contiguous, str(data.shape))
+    shape = geometry.n_sites // lanes, 2, lanes
+    agree(world, data.shape == shape and data.strides[0] == data.nbytes // shape[0], str(data.shape))
+    data = lattice.device.hardware.read(data)
+    agree(world, data.flags.c_contiguous, str(data.strides))
     for position, (*x, site) in enumerate(geometry.coordinates):
         block, lane = divmod(position, lanes)
         expected = site if site >= 0 else 0
         agree_here = data[block, 0, lane] == expected and data[block, 1, lane] == -expected
         assert agree_here and (site < 0 or sum(x) % 2 == position // geometry.parity_sites)
     links = Field(lattice, LINKS).set_global(random_array(lattice, LINKS))
-    padding = links.own_data.transpose(0, 2, 1).reshape(geometry.n_sites, -1)[geometry.coordinates[:, -1] < 0]
+    padding = links.by_site.reshape(geometry.n_sites, -1)[geometry.coordinates[:, -1] < 0]
     unit = np.tile(np.eye(3)[..., None] * [1, 0], (4, 1, 1, 1)).ravel()
     agree(world, np.array_equal(padding, np.broadcast_to(unit, padding.shape)), "padding")
-    agree(world, links.data.ctypes.data % ALIGNMENT == 0, "alignment")
+    agree(world, links.address % ALIGNMENT == 0, "alignment")
 
 
 def test_a_float_block_is_two_double_blocks() -> None:
     lattice = Lattice((2, 2, 2, 6), 2)
     field = Links.hot(lattice, seed=3)
-    pairs = field.own_data.reshape(-1, 2, field.components, lattice.lanes("double"))
+    read = lattice.device.hardware.read
+    pairs = read(field.own_data).reshape(-1, 2, field.components, lattice.lanes("double"))
     joined = np.concatenate([pairs[:, 0], pairs[:, 1]], axis=2).astype(np.float32)
-    assert np.array_equal(field.astype("single").own_data, joined)
+    assert np.array_equal(read(field.astype("single").own_data), joined)
 
 
 def test_copies_do_not_share() -> None:

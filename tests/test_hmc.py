@@ -175,8 +175,7 @@ def test_metropolis_rejects_and_accepts_by_the_random_number() -> None:
 def test_drift_is_the_mean_distance_from_the_group(world: World) -> None:
     U = thermal(world)
     is_clean = drift(U) < 1e-14
-    U.own_data[...] *= 1.001
-    U.touch()
+    U.set_blocks(slice(None), 1.001 * U.by_site)
     array = U.to_numpy()
     off = array @ array.conj().swapaxes(-1, -2) - numpy.eye(2)
     expected = math.sqrt((abs(off) ** 2).sum() / (4 * U.lattice.volume))
@@ -185,8 +184,7 @@ def test_drift_is_the_mean_distance_from_the_group(world: World) -> None:
 
 def test_links_off_the_group_stop_the_run() -> None:
     U = thermal(World.alone())
-    U.own_data[...] *= 1 + 1e-9
-    U.touch()
+    U.set_blocks(slice(None), (1 + 1e-9) * U.by_site)
     with pytest.raises(PhysicsError, match=r"trajectory 8: links are off SU\(2\) by"):
         HMC(GAUGE, steps=2).step(State(U, seed=1, trajectory=7))
 

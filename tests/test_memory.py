@@ -69,6 +69,7 @@ def test_memory_of_fields_that_are_gone_is_used_again() -> None:
     assert device.bytes_in_use == 0 and device.bytes_kept == device.bytes_peak
 
 
+@pytest.mark.host
 def test_large_fields_lie_on_huge_pages() -> None:
     device = Device("cpu")
     small, large = device.empty((1000,), np.float64), device.empty((HUGE_PAGE // 8 + 5,), np.float64)
@@ -96,6 +97,7 @@ def memory_flags(address: int) -> list[str]:
     return []
 
 
+@pytest.mark.host
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match="cuda"):
         Device("cuda")

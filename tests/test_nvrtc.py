@@ -21,6 +21,8 @@ from hpcgauge.kernels.kernel import Kernel, reads, writes
 from hpcgauge.kernels.source import Target
 from tests.support.ranks import ROOT
 
+pytestmark = pytest.mark.host
+
 TARGETS = "sm_80,sm_90"
 # In SU(3) double these have no stack and spill nothing.
 LEAN = ("staggered_hop", "plaquette_sum", "staple_sum", "force", "kick", "update_links", "combine", "exponential_layer")

@@ -84,8 +84,8 @@ def test_loops_and_callbacks_are_steps(world: World) -> None:
     halving, size = Launch(COMBINE, out=U, x=U, y=U, a=0.5, b=0.0), Launch(PLAQUETTE_SUM, U=U)
     loop = Loop([halving])
     loop.rounds[0] = 3
-    full, scale = float(size()[0]), np.zeros(1)
-    steps = [loop, size, program.product(scale, size.sums, np.array([1 / full]))]
+    full, scale = float(size()[0]), lattice.numbers([0.0])
+    steps = [loop, size, program.product(scale, size.sums, lattice.numbers([1 / full]))]
     agree(world, Program(steps).run(2) == 2 and loop.done[0] == 3)
     agree(world, scale[0] == 2.0 ** -(4 * 6), f"{scale}")
     watched = Program([*steps, Callback(lattice, lambda: seen.append(float(scale[0])))])
@@ -95,10 +95,10 @@ def test_loops_and_callbacks_are_steps(world: World) -> None:
 @pytest.mark.ranks
 def test_a_loop_ends_at_a_stop_and_what_follows_goes_on(world: World) -> None:
     lattice = lattice_on(world)
-    U, flag = hg.Links.unit(lattice), np.ones(1)
+    U, flag, after = hg.Links.unit(lattice), lattice.numbers([1.0]), lattice.numbers([0.0])
     halving, size = Launch(COMBINE, out=U, x=U, y=U, a=0.5, b=0.0), Launch(PLAQUETTE_SUM, U=U)
-    limit = np.array([size()[0] * 2.0**-10])
-    loop, after = Loop([program.stop_unless(flag), halving, size, program.above(flag, size.sums, limit)]), np.zeros(1)
+    limit = lattice.numbers([size()[0] * 2.0**-10])
+    loop = Loop([program.stop_unless(flag), halving, size, program.above(flag, size.sums, limit)])
     loop.rounds[0] = 100
     agree(world, Program([loop, program.copy(after, loop.done)]).run(1) == 1)
     agree(world, after[0] == loop.done[0] == 3, f"{loop.done}")

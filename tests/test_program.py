@@ -111,26 +111,29 @@ def test_wrong_arguments_are_refused(alone: hg.Lattice) -> None:
 
 @pytest.mark.ranks
 def test_arithmetic_between_launches(world: World, lattice: hg.Lattice) -> None:
-    a, b, flag, kept = np.array([3.0, 1.0]), np.array([2.0, 0.0]), np.zeros(2), np.zeros(2)
-    out, copied = np.ones(2), np.zeros(2)
+    numbers = lattice.numbers
+    a, b, flag, kept = numbers([3.0, 1.0]), numbers([2.0, 0.0]), numbers([0.0, 0.0]), numbers([0.0, 0.0])
+    out, copied = numbers([1.0, 1.0]), numbers([0.0, 0.0])
     steps = [
         Launch(PLAQUETTE_SUM, U=hg.Links.unit(lattice)),
-        program.above(flag, a, np.array([2.5, 1.0])),
+        program.above(flag, a, numbers([2.5, 1.0])),
         program.ratio(out, a, b, flag),
         program.copy(copied, out),
         program.copy(kept, a, flag),
     ]
     agree(world, Program(steps).run(1) == 1)
-    agree(world, flag.tolist() == [1, 0] and out.tolist() == copied.tolist() == [1.5, 1] and kept.tolist() == [3, 0])
+    found = [np.array(x).tolist() for x in (flag, out, copied, kept)]
+    agree(world, found == [[1, 0], [1.5, 1], [1.5, 1], [3, 0]], str(found))
     with pytest.raises(ValueError, match=r"RATIO: .* float64 \(2,\) is right"):
-        program.ratio(out, a, np.ones(3), flag)
+        program.ratio(out, a, numbers([1.0, 1.0, 1.0]), flag)
 
 
 @pytest.mark.ranks
 def test_a_program_ends_at_its_stop(world: World, lattice: hg.Lattice) -> None:
     U = hg.Links.unit(lattice)
     halving = Launch(COMBINE, out=U, x=U, y=U, a=0.5, b=0.0)
-    size, limit, flag = Launch(PLAQUETTE_SUM, U=U), np.array([1e-6]), np.ones(1)
+    limit, flag = lattice.numbers([1e-6]), lattice.numbers([1.0])
+    size = Launch(PLAQUETTE_SUM, U=U)
     steps = Program([program.stop_unless(flag), halving, size, program.above(flag, size.sums, limit)])
     # The plaquette falls by 2^-4 each time, from 6 V; the flag falls with the round that brings it below the limit.
     expected = 1 + int(np.floor(np.log2(12 * lattice.volume * 1e6) / 4))
@@ -162,10 +165,10 @@ def test_one_call_and_single_steps_give_the_same_bits(world: World, lattice: hg.
         recursion = Descent(x, r, Field(lattice, b.kind).fill(0), parity)
         recursion.begin(D)
         recursion.restart(np.array(inner_each(b, b, parity)))
-        recursion.goals[:] = 1e-20 * recursion.squares
+        recursion.goals[:] = 1e-20 * np.array(recursion.squares)
         steps = getattr(recursion.program, way)(1000)
         recursion.settle()
-        found.append((steps, x.to_numpy().tobytes(), recursion.squares.tobytes()))
+        found.append((steps, x.to_numpy().tobytes(), np.array(recursion.squares).tobytes()))
     agree(world, found[0] == found[1] and 10 < found[0][0] < 1000)
 
 

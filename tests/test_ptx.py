@@ -20,6 +20,8 @@ from tests.support.gpu import Ranks, launch_text, program_of
 from tests.support.kernels.cases import compile_entries, disagreement, fields_of, lattice
 from tests.support.ptx.text import Program, PtxError
 
+pytestmark = pytest.mark.host
+
 # Cut in t: a slice is one warp of each parity, and the middle of a rank's eight is interior also for reach 3.
 EXTENT, GRID = (4, 2, 8, 16), (1, 1, 1, 2)
 CASES = [

@@ -11,6 +11,8 @@ from tests.support.ptx.machine import Counts, Machine
 from tests.support.ptx.memory import Memory
 from tests.support.ptx.text import PtxError, parse
 
+pytestmark = pytest.mark.host
+
 HEAD = """
 .version 9.0
 .target sm_80

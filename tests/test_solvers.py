@@ -172,8 +172,8 @@ def test_converted_fields(extent: tuple[int, ...], threads: int) -> None:
     lattice = Lattice(extent, 3, device=Device("cpu", threads))
     U = Links.hot(lattice, 5)
     single = converted(U, "single")
-    assert np.array_equal(single.own_data, U.astype("single").own_data)
-    assert np.array_equal(converted(single, "double").own_data, U.astype("single").astype("double").own_data)
+    assert np.array_equal(single.by_site, U.astype("single").by_site)
+    assert np.array_equal(converted(single, "double").by_site, U.astype("single").astype("double").by_site)
     assert converted(U, "double") is U
     even = convert(Field(lattice, U.kind, "single").fill(0), U, "even").to_numpy()
     odd = np.indices(even.shape)[1:-2].sum(axis=0) % 2 == 1

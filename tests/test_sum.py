@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.mathharness import Target, aligned, library, pointer, targets
 
+pytestmark = pytest.mark.host
+
 BINS, DIGIT_BITS, UNIT, LIMIT = 16, 40, Fraction(2) ** -280, 2.0**300
 SOURCE = """
 #include "site/sum.h"

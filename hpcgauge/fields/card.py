@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy
 
 from hpcgauge.errors import DeviceError
+from hpcgauge.fields.choice import ANOTHER, architecture_of, choose, is_shared, title_of
 from hpcgauge.fields.hardware import Hardware
 
 REMEDY = "pip install 'hpcgauge[cuda13]' (cuda12 where the driver is older than CUDA 13)"
-ANOTHER = "choose another card with CUDA_VISIBLE_DEVICES, or use device = cpu"
-# What launchers call a process among those of its machine.
-LOCAL_RANKS = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK")
-# Set to 1 where several ranks are to share a card.
-SHARING = "HPCGAUGE_SHARE_CARDS"
-LEAST_CAPABILITY = 75
-# Numbers of CUDA's errors.
-OUT_OF_MEMORY, NO_DEVICE = 2, 100
+# CUDA's number of the error.
+OUT_OF_MEMORY = 2
 TO_DEVICE, TO_HOST, ON_DEVICE = 1, 2, 3
 NON_BLOCKING, NO_TIMING, PINNED = 1, 2, 0
 # Numbers lie in slabs of so many bytes, each at a multiple of NUMBER_ALIGNMENT.
@@ -64,6 +59,17 @@ class CardArray:
         return self.card.read(self).astype(dtype or self.dtype, copy=False)
 
 
+def give_back(card: Card, function: Callable[[int], Any], handle: int) -> None:
+    """Nothing; what is no longer held is the driver's again. A card that has failed said so when it did."""
+    with contextlib.suppress(card.runtime.CUDARuntimeError):
+        function(handle)
+
+
+def _size(shape: tuple[int, ...], dtype: Any) -> int:
+    """The bytes of an array, at least one."""
+    return max(int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize, 1)
+
+
 def _as_slice(place: int) -> slice:
     return slice(place, place + 1 or None)
 
@@ -82,30 +88,35 @@ class _Region:
 
     def __init__(self, card: Card, address: int):
         self.address = address
-        weakref.finalize(self, card.runtime.free, address).atexit = False
+        weakref.finalize(self, give_back, card, card.runtime.free, address).atexit = False
 
 
 @final
 class Card(Hardware):
     """The card of this process. `stream`: where kernels run, in order; `side`: where ghosts are packed and copied.
 
-    `architecture`: as "sm_90". DeviceError when there is no CuPy, no driver, no card for this rank, or an old one.
+    `architecture`: as "sm_90". `prepared`: what launches made once and keep for others. DeviceError when there is no
+    CuPy, no driver, no card for this rank, or an old one.
     """
 
     name, lanes = "cuda", 16
 
     def __init__(self, local_rank: int, local_size: int):
         self.runtime, self.driver = _cupy()
-        self.number = self._choose(local_rank, local_size)
+        self.number = choose(self.runtime, local_rank, local_size)
         try:
             self.properties = self.runtime.getDeviceProperties(self.number)
-            self.architecture = self._architecture()
+            self.architecture = architecture_of(self.number, self.properties)
             self.runtime.setDevice(self.number)
             self.stream, self.side = (self.runtime.streamCreateWithFlags(NON_BLOCKING) for _ in range(2))
         except self.runtime.CUDARuntimeError as error:
             raise DeviceError(f"device = cuda: card {self.number} cannot be used ({error}); {ANOTHER}") from None
+        self.prepared: dict[Any, Any] = {}
         self._functions: dict[tuple[bytes, str], int] = {}
+        # By size: memory that may be used again, as to get or to give back any makes the whole card wait.
         self._free: dict[int, list[int]] = {}
+        self._regions: dict[int, list[_Region]] = {}
+        self._pinned: dict[int, list[int]] = {}
         self._slabs: list[_Region] = []
         self._place = self._rest = 0
 
@@ -113,47 +124,16 @@ class Card(Hardware):
     def identity(self) -> str:
         found = self.properties
         place = ":".join(f"{found[name]:02x}" for name in ("pciDomainID", "pciBusID", "pciDeviceID"))
-        return "" if _is_shared() else place
+        return "" if is_shared() else place
 
     @property
     def title(self) -> str:
         """The card's name."""
-        name = self.properties["name"]
-        return name.decode() if isinstance(name, bytes) else str(name)
+        return title_of(self.properties)
 
     @property
     def description(self) -> str:
         return f"cuda (card {self.number}, {self.title}, {self.architecture})"
-
-    def _choose(self, local_rank: int, local_size: int) -> int:
-        try:
-            n_cards = self.runtime.getDeviceCount()
-        except self.runtime.CUDARuntimeError as error:
-            if error.status != NO_DEVICE:
-                raise DeviceError(
-                    f"device = cuda: no card can be reached ({error}); install an NVIDIA driver as new as CuPy's CUDA, "
-                    "or use device = cpu"
-                ) from None
-            n_cards = 0
-        if not n_cards:
-            raise DeviceError("device = cuda: no card is visible; see CUDA_VISIBLE_DEVICES, or use device = cpu")
-        if n_cards == 1:
-            return 0
-        if local_size > n_cards and not _is_shared():
-            raise DeviceError(
-                f"device = cuda: {local_size} ranks on this machine and {n_cards} visible cards; start one rank for "
-                f"each card, or set {SHARING}=1 to let ranks share them"
-            )
-        return local_rank_of(os.environ, local_rank) % n_cards
-
-    def _architecture(self) -> str:
-        capability = 10 * self.properties["major"] + self.properties["minor"]
-        if capability < LEAST_CAPABILITY:
-            raise DeviceError(
-                f"device = cuda: card {self.number} ({self.title}) has compute capability {capability / 10}, and "
-                f"{LEAST_CAPABILITY / 10} or more is needed; {ANOTHER}"
-            )
-        return f"sm_{capability}"
 
     def demand(self, n_bytes: float, what: str = "more") -> None:
         free, total = self.runtime.memGetInfo()
@@ -167,6 +147,9 @@ class Card(Hardware):
         )
 
     def region(self, n_bytes: int) -> _Region:
+        if n_bytes > self.runtime.memGetInfo()[0]:
+            for regions in self._regions.values():
+                regions.clear()
         self.demand(n_bytes)
         try:
             return _Region(self, self.runtime.malloc(n_bytes))
@@ -215,12 +198,15 @@ class Card(Hardware):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> CardArray:
         """An array that is no field's, not initialised."""
-        n_bytes = int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize
-        return self.array(self.region(max(n_bytes, 1)), shape, dtype)
+        n_bytes = _size(shape, dtype)
+        free = self._regions.setdefault(n_bytes, [])
+        array = self.array(free.pop() if free else self.region(n_bytes), shape, dtype)
+        weakref.finalize(array.owner, free.append, array.owner.region).atexit = False
+        return array
 
     def small(self, count: int, dtype: Any) -> CardArray:
         """A small array out of a slab, not initialised."""
-        n_bytes = -(-max(count, 1) * numpy.dtype(dtype).itemsize // NUMBER_ALIGNMENT) * NUMBER_ALIGNMENT
+        n_bytes = -(-_size((count,), dtype) // NUMBER_ALIGNMENT) * NUMBER_ALIGNMENT
         free = self._free.setdefault(n_bytes, [])
         address = free.pop() if free else self._from_slab(n_bytes)
         owner = _Owner(None)
@@ -238,10 +224,11 @@ class Card(Hardware):
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> numpy.ndarray:
         """An array of the host that copies to and from the card may go on with by themselves."""
-        n_bytes = max(int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize, 1)
-        address = self.runtime.hostAlloc(n_bytes, PINNED)
-        memory = (ctypes.c_byte * n_bytes).from_address(address)
-        weakref.finalize(memory, self.runtime.freeHost, address).atexit = False
+        n_bytes = _size(shape, dtype)
+        free = self._pinned.setdefault(n_bytes, [])
+        address = free.pop() if free else self.runtime.hostAlloc(n_bytes, PINNED)
+        memory: Any = (ctypes.c_byte * n_bytes).from_address(address)
+        weakref.finalize(memory, free.append, address).atexit = False
         return numpy.ndarray(shape, dtype, memory)
 
     def event(self) -> int:
@@ -254,18 +241,6 @@ class Card(Hardware):
         if key not in self._functions:
             self._functions[key] = self.driver.moduleGetFunction(self.driver.moduleLoadData(code), name)
         return self._functions[key]
-
-
-def local_rank_of(environment: Mapping[str, str], known: int) -> int:
-    """The process among those of its machine: what the launcher says, else what MPI found."""
-    for name in LOCAL_RANKS:
-        if environment.get(name, "").isdigit():
-            return int(environment[name])
-    return known
-
-
-def _is_shared() -> bool:
-    return os.environ.get(SHARING) == "1"
 
 
 def _cupy() -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from typing import final
 
 import numpy
 
-from hpcgauge.fields.card import Card, CardArray
+from hpcgauge.fields.card import TO_DEVICE, TO_HOST, Card, CardArray
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
@@ -68,18 +68,19 @@ class CardKernel(Compiled):
 
 @final
 class CardBound(Bound):
-    """Numbers and sums lie on the card, copies of the sums too, in which warps add up."""
+    """Numbers and sums lie on the card, copies of the sums too, in which warps add up. `addresses`: of the fields."""
 
     def __init__(self, kernel: CardKernel, addresses: Sequence[int], numbers: Sequence[float]):
         card, n_sums = kernel.card, kernel.n_sums
         self._kernel, self._card = kernel, card
         self._numbers, self._sums = card.numbers(numbers), card.numbers([0.0] * n_sums)
         self._bins, self._copies = (card.small(k * n_sums * BINS, numpy.int64) for k in (1, COPIES))
-        card.write(self._copies, 0)
+        if n_sums:
+            card.write(self._copies, 0)
+        self.addresses = tuple(addresses)
         self._calls = [self._call(place, count, addresses) for place, count in kernel.parts]
         sums = (self._copies.address, self._bins.address, self._sums.address)
         self._collect = Argument(SUM_CALL, *sums, never_stopped(card).address)
-        self._host_bins = numpy.zeros((n_sums, BINS), numpy.int64)
 
     def _call(self, place: int, count: int, addresses: Sequence[int]) -> Argument:
         tables = self._kernel.tables.pointers
@@ -97,13 +98,12 @@ class CardBound(Bound):
     def values(self) -> tuple[float, ...]:
         return tuple(self._card.read(self._sums).tolist()) if self._kernel.n_sums else ()
 
-    def addresses(self) -> tuple[int, ...]:
-        """Where the fields lie."""
-        return tuple(self._calls[0].record["fields"].tolist())
-
     def point(self, addresses: Sequence[int]) -> None:
-        for call in self._calls:
-            call.record["fields"][: len(addresses)] = addresses
+        places = tuple(addresses)
+        if places != self.addresses:
+            self.addresses = places
+            for call in self._calls:
+                call.record["fields"][: len(places)] = places
 
     def part(self, number: int, stopped: int = 0) -> None:
         """Nothing; the kernel is under way on the interior (0) or the boundary (1), unless `stopped` says not to."""
@@ -131,12 +131,19 @@ class CardBound(Bound):
         self.finish()
 
     def bins(self) -> numpy.ndarray:
-        self._host_bins[:] = self._card.read(self._bins).reshape(-1, BINS)
-        return self._host_bins
+        card, host = self._card, self._host_bins
+        card.runtime.memcpyAsync(host.ctypes.data, self._bins.address, host.nbytes, TO_HOST, card.stream)
+        card.runtime.streamSynchronize(card.stream)
+        return host
+
+    @functools.cached_property
+    def _host_bins(self) -> numpy.ndarray:
+        return self._card.pinned((self._kernel.n_sums, BINS), numpy.int64)
 
     def round_bins(self) -> None:
-        self._collect.record["stopped"] = never_stopped(self._card).address
-        self._card.write(self._bins, self._host_bins.reshape(-1))
+        card, host = self._card, self._host_bins
+        self._collect.record["stopped"] = never_stopped(card).address
+        card.runtime.memcpyAsync(self._bins.address, host.ctypes.data, host.nbytes, TO_DEVICE, card.stream)
         self._on_sums("round_sums")
 
     def _on_sums(self, name: str) -> None:
@@ -149,9 +156,9 @@ def card_of(device: Device) -> Card:
     return device.hardware
 
 
-@functools.cache
 def never_stopped(card: Card) -> CardArray:
     """A flag that is never set."""
-    flag = card.small(1, numpy.int64)
-    card.write(flag, 0)
-    return flag
+    if never_stopped not in card.prepared:
+        card.prepared[never_stopped] = flag = card.small(1, numpy.int64)
+        card.write(flag, 0)
+    return card.prepared[never_stopped]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Sequence
 from typing import Any, final
 
 import numpy
 
-from hpcgauge.fields.card import Card, CardArray
+from hpcgauge.fields.card import Card, CardArray, give_back
 from hpcgauge.kernels.backend import Runnable
 from hpcgauge.kernels.card_kernel import CardBound
 from hpcgauge.kernels.cuda_source import STEP, STEPS_CALL, WARP
@@ -28,14 +29,15 @@ class CardProgram(Runnable):
     def __init__(self, steps: Sequence[Any], card: Card):
         self._card = card
         self._state = card.small(2, numpy.int64)
+        card.write(self._state, 0)
+        self._n_whole = 0
         self._can_stop = any(isinstance(step, Arithmetic) and step.kind == Kind.STOP for step in steps)
         self._pieces: list[Loop | _Graph] = []
         for is_loop, group in itertools.groupby(steps, lambda step: isinstance(step, Loop)):
             items = list(group)
-            self._pieces += items if is_loop else [_Graph(card, items, self._state)]
+            self._pieces += items if is_loop else [_Graph(card, items, self._state, self._can_stop)]
 
     def run(self, rounds: int) -> int:
-        self._card.write(self._state, 0)
         if not self._can_stop:
             for _ in range(rounds):
                 self._round()
@@ -45,29 +47,31 @@ class CardProgram(Runnable):
             now = min(batch, rounds - done)
             for _ in range(now):
                 self._round()
-            stopped, whole = self._card.read(self._state).tolist()
+            stopped, n_whole = self._card.read(self._state).tolist()
+            whole, self._n_whole = n_whole - self._n_whole, n_whole
+            done, batch = done + whole, min(2 * batch, LARGEST_BATCH)
             if stopped:
-                return whole
-            done, batch = done + now, min(2 * batch, LARGEST_BATCH)
-        return rounds
+                self._card.write(self._state[:1], 0)
+                break
+        return done
 
     def _round(self) -> None:
-        for number, piece in enumerate(self._pieces):
+        for piece in self._pieces:
             if isinstance(piece, Loop):
                 assert not self._can_stop, "a list with loops has no stop of its own"
                 piece.done[:] = piece.body.whole.run(int(piece.rounds[0]))
             else:
-                piece.launch(counts=number == len(self._pieces) - 1)
+                piece.launch()
 
 
 @final
 class _Graph:
     """Launches and arithmetic, recorded at the first use and whenever fields have moved.
 
-    `state`: the stop flag and the number of rounds that came to their end, on the card.
+    `state`: the stop flag and the number of rounds that ever came to their end, on the card. `counts`: they are, here.
     """
 
-    def __init__(self, card: Card, steps: Sequence[Launch | Arithmetic], state: CardArray):
+    def __init__(self, card: Card, steps: Sequence[Launch | Arithmetic], state: CardArray, counts: bool):
         self._card, self._state = card, state
         self._kept: list[Any] = list(steps)
         self._items: list[CardBound | Argument] = []
@@ -80,12 +84,13 @@ class _Graph:
                 waiting = []
             else:
                 waiting.append(step)
-        # The last kernel counts the round, also where it has nothing else to do.
-        self._last = self._arithmetic(waiting)
+        if waiting or counts:
+            self._items.append(self._arithmetic(waiting, self._state[1:].address if counts else 0))
         self._places: list[tuple[int, ...]] = []
         self._graph = 0
+        self._give_back: weakref.finalize | None = None
 
-    def _arithmetic(self, steps: Sequence[Arithmetic]) -> Argument:
+    def _arithmetic(self, steps: Sequence[Arithmetic], rounds: int = 0) -> Argument:
         records = numpy.zeros(max(len(steps), 1), STEP)
         for k, step in enumerate(steps):
             arrays = (step.out, step.a, step.b, step.flag, step.state)
@@ -93,22 +98,21 @@ class _Graph:
             records[k] = (int(step.kind), out, a, b, flag, step.count, state)
         table = self._card.table(records.view(numpy.uint64))
         self._kept.append(table)
-        return Argument(STEPS_CALL, table.address, len(steps), self._state.address, 0)
+        return Argument(STEPS_CALL, table.address, len(steps), self._state.address, rounds)
 
-    def launch(self, counts: bool) -> None:
-        """Nothing; the steps are under way, unless the flag is set. `counts`: the round ends with them."""
-        places = [item.addresses() for item in self._items if isinstance(item, CardBound)]
+    def launch(self) -> None:
+        """Nothing; the steps are under way, unless the flag is set."""
+        places = [item.addresses for item in self._items if isinstance(item, CardBound)]
         if not self._graph or places != self._places:
-            self._record(counts)
+            self._record()
             self._places = places
         self._card.runtime.graphLaunch(self._graph, self._card.stream)
 
-    def _record(self, counts: bool) -> None:
+    def _record(self) -> None:
         card, stopped = self._card, self._state.address
         run_steps = device_function(card, "run_steps")
-        self._last.record["rounds"] = self._state[1:].address if counts else 0
         card.runtime.streamBeginCapture(card.stream, RELAXED)
-        for item in (*self._items, self._last):
+        for item in self._items:
             if isinstance(item, CardBound):
                 item.part(0, stopped)
                 item.part(1, stopped)
@@ -116,7 +120,9 @@ class _Graph:
             else:
                 enqueue(card, run_steps, (1, 1), WARP, item)
         graph = card.runtime.streamEndCapture(card.stream)
-        if self._graph:
-            card.runtime.graphExecDestroy(self._graph)
+        if self._give_back:
+            self._give_back()
         self._graph = card.runtime.graphInstantiate(graph)
+        self._give_back = weakref.finalize(self, give_back, card, card.runtime.graphExecDestroy, self._graph)
+        self._give_back.atexit = False
         card.runtime.graphDestroy(graph)

@@ -35,4 +35,7 @@ def enqueue(
 
 def device_function(card: Card, name: str) -> int:
     """One of the kernels of site/gpu_program.h."""
-    return card.function(machine_code(PROGRAM, "gpu_program", card.architecture, DeviceError).code, name)
+    if name not in card.prepared:
+        code = machine_code(PROGRAM, "gpu_program", card.architecture, DeviceError).code
+        card.prepared[name] = card.function(code, name)
+    return card.prepared[name]

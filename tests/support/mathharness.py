@@ -33,6 +33,7 @@ inline long long __double_as_longlong(double a) { return reread<long long>(a); }
 inline double __longlong_as_double(long long a) { return reread<double>(a); }
 inline int __float_as_int(float a) { return reread<int>(a); }
 inline float __int_as_float(int a) { return reread<float>(a); }
+template <class Value> inline Value __shfl_xor_sync(unsigned, Value a, int) { return a; }
 inline unsigned long long atomicAdd(unsigned long long* p, unsigned long long a) { return (*p += a) - a; }
 """
 

@@ -120,14 +120,19 @@ using namespace site;
 extern "C" __global__ void collect_sums(const SumCall call) {
     if (*call.stopped) return;
     const int thread = threadIdx.x, bin = thread % SUM_BINS;
-    int64 total = 0;
+    // In two parts, as all copies together may pass 2^63 in a digit that is not the last
+    int64 lower = 0, upper = 0;
     UNROLL for (int copy = thread / SUM_BINS; copy < COPIES; copy += WARP / SUM_BINS) {
         int64* const place = call.copies + ((long long)copy * gridDim.x + blockIdx.x) * SUM_BINS + bin;
-        total += *place;
+        const int64 up = bin < DIGITS - 1 ? *place >> DIGIT_BITS : 0;
+        upper += up;
+        lower += *place - (up << DIGIT_BITS);
         *place = 0;
     }
-    total += __shfl_xor_sync(~0u, total, SUM_BINS);
-    total = normalised(total, thread);
+    lower += __shfl_xor_sync(~0u, lower, SUM_BINS);
+    upper += __shfl_xor_sync(~0u, upper, SUM_BINS);
+    const int64 carried = held_by((thread + WARP - 1) % WARP, upper);
+    const int64 total = normalised(lower + (bin > 0 ? carried : 0), thread);
     if (thread < SUM_BINS) call.bins[blockIdx.x * SUM_BINS + thread] = total;
     const double sum = rounded(total, thread);
     if (thread == 0) call.sums[blockIdx.x] = sum;

@@ -119,6 +119,24 @@ SITE_FN words product(words a, words b) { return (uint64)(unsigned)a * (unsigned
 SITE_FN wide widen(real a, int) { return a; }
 SITE_FN real narrow(const wide* parts) { return (real)parts[0]; }
 
+// Of all threads of a warp: the sum of numbers of at most 2^41 in size, and the bits that any of them has
+#if __CUDA_ARCH__ >= 800
+SITE_FN int64 warp_sum(int64 a) {
+    const int64 upper = __reduce_add_sync(~0u, int(a >> 20));
+    return (upper << 20) + __reduce_add_sync(~0u, unsigned(a) & 0xfffff);
+}
+SITE_FN unsigned warp_or(unsigned a) { return __reduce_or_sync(~0u, a); }
+#else
+SITE_FN int64 warp_sum(int64 a) {
+    UNROLL for (int distance = WARP / 2; distance > 0; distance /= 2) a += __shfl_xor_sync(~0u, a, distance);
+    return a;
+}
+SITE_FN unsigned warp_or(unsigned a) {
+    UNROLL for (int distance = WARP / 2; distance > 0; distance /= 2) a |= __shfl_xor_sync(~0u, a, distance);
+    return a;
+}
+#endif
+
 #elif defined(COUNTING)
 #include "counting.h"
 #else

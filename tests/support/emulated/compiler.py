@@ -18,7 +18,7 @@ from tests.support.emulated.card import part_text
 from tests.support.emulated.errors import NVRTCError
 
 FLAGS = (
-    "-O1 -march=native -fno-math-errno -fno-trapping-math -shared -fPIC -fvisibility=hidden -nostdinc -s -w"
+    "-O1 -fpeel-loops -march=native -fno-math-errno -fno-trapping-math -shared -fPIC -fvisibility=hidden -nostdinc -s -w"
     " -fmax-errors=5"
 ).split()
 ARCHITECTURES = (75, 80, 86, 87, 88, 89, 90, 100, 103, 107, 110, 120, 121)

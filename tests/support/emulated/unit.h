@@ -70,6 +70,18 @@ __forceinline__ int __any_sync(unsigned mask, int predicate) { return emulated::
 __forceinline__ int __all_sync(unsigned mask, int predicate) { return emulated::vote(mask, !predicate) == 0; }
 __forceinline__ void __syncwarp(unsigned mask = ~0u) { emulated_card->meet(emulated::BARRIER, mask, 0); }
 __forceinline__ void __threadfence() {}
+// As on a card, from the architecture 8.0 on
+#if __CUDA_ARCH__ >= 800
+__forceinline__ unsigned __reduce_add_sync(unsigned mask, unsigned value) {
+    emulated_card->meet(emulated::REDUCTION, mask, value);
+    return emulated_card->total;
+}
+__forceinline__ int __reduce_add_sync(unsigned mask, int value) { return __reduce_add_sync(mask, unsigned(value)); }
+__forceinline__ unsigned __reduce_or_sync(unsigned mask, unsigned value) {
+    emulated_card->meet(emulated::REDUCTION, mask, value);
+    return emulated_card->bits;
+}
+#endif
 
 // One thread of the host runs all threads of the card, so that nothing comes between.
 template <class Value>
@@ -91,6 +103,7 @@ __forceinline__ int __float_as_int(float a) { return emulated::same_bits<int>(a)
 __forceinline__ float __int_as_float(int a) { return emulated::same_bits<float>(a); }
 __forceinline__ int __clz(int a) { return a ? __builtin_clz(a) : 32; }
 __forceinline__ int __clzll(long long a) { return a ? __builtin_clzll(a) : 64; }
+__forceinline__ int __ffs(int a) { return __builtin_ffs(a); }
 __forceinline__ int __popc(unsigned a) { return __builtin_popcount(a); }
 __forceinline__ int __popcll(unsigned long long a) { return __builtin_popcountll(a); }
 

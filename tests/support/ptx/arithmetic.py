@@ -93,18 +93,30 @@ def _population(machine: Machine, dtype: Any, operands: list[str]) -> Action:
     return lambda mask: np.copyto(out, np.bitwise_count(a), where=mask)
 
 
-def _leading_zeros(machine: Machine, dtype: Any, operands: list[str]) -> Action:
+def _leading_zeros(machine: Machine, dtype: Any, operands: list[str], of_zero: int | None = None) -> Action:
     out, a = machine.register(operands[0], np.uint32), machine.value(operands[1], dtype)
     width = 8 * np.dtype(dtype).itemsize
+    if not issubclass(dtype, np.unsignedinteger):
+        raise PtxError("leading zeros of a number with a sign")
 
     def count(mask: np.ndarray | bool) -> None:
         rest, zeros = a.copy(), np.full(machine.n, width, np.uint32)
         while rest.any():
             zeros -= rest != 0
             rest >>= dtype(1)
-        np.copyto(out, zeros, where=mask)
+        np.copyto(out, zeros if of_zero is None else np.where(a == 0, np.uint32(of_zero), zeros), where=mask)
 
     return count
+
+
+def _reversed_bits(machine: Machine, dtype: Any, operands: list[str]) -> Action:
+    out, a = machine.register(operands[0], dtype), machine.value(operands[1], dtype)
+
+    def reverse(mask: np.ndarray | bool) -> None:
+        bits = np.unpackbits(a.view(np.uint8).reshape(machine.n, -1), axis=1, bitorder="little")
+        np.copyto(out, np.packbits(bits[:, ::-1], axis=1, bitorder="little").view(dtype).ravel(), where=mask)
+
+    return reverse
 
 
 def _quotient(machine: Machine, dtype: Any, operands: list[str]) -> Action:
@@ -217,6 +229,8 @@ SPECIAL: dict[tuple[str, ...], Callable[[Machine, Any, list[str]], Action]] = {
     ("bfi",): _insert_bits,
     ("popc",): _population,
     ("clz",): _leading_zeros,
+    ("bfind", "shiftamt"): functools.partial(_leading_zeros, of_zero=2**32 - 1),
+    ("brev",): _reversed_bits,
     ("div",): _quotient,
     ("add", "cc"): functools.partial(_carrying_sum, takes=False, gives=True),
     ("addc", "cc"): functools.partial(_carrying_sum, takes=True, gives=True),

@@ -20,6 +20,8 @@ def bind_warp(machine: Machine, instruction: Instruction) -> Action | None:
     name, operands = instruction.name, instruction.operands
     if name in (("shfl", "sync", "bfly", "b32"), ("shfl", "sync", "idx", "b32")):
         return _shuffle(machine, name[2], operands)
+    if name[:2] == ("redux", "sync"):
+        return _reduction(machine, name[2:], operands)
     if name == ("bar", "warp", "sync"):
         members = machine.value(operands[0], np.uint32)
         return lambda mask: _check(members[mask])
@@ -71,3 +73,18 @@ def _vote(machine: Machine, how: str, operands: list[str]) -> Action:
             np.copyto(out, np.repeat(found, WARP), where=mask)
 
     return vote
+
+
+def _reduction(machine: Machine, how: tuple[str, ...], operands: list[str]) -> Action:
+    functions = {("add", "s32"): np.add, ("add", "u32"): np.add, ("or", "b32"): np.bitwise_or}
+    if how not in functions:
+        raise PtxError(f"unknown reduction: {'.'.join(how)}")
+    function, out = functions[how], machine.register(operands[0], np.uint32)
+    a, members = (machine.value(operand, np.uint32) for operand in operands[1:])
+
+    def reduce(mask: np.ndarray | bool) -> None:
+        _check(members[mask])
+        found = function.reduce(a.reshape(-1, WARP), axis=1, dtype=np.uint32)
+        np.copyto(out, np.repeat(found, WARP), where=mask)
+
+    return reduce

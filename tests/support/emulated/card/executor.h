@@ -8,15 +8,16 @@ typedef uint3 dim3;
 namespace emulated {
 
 // What threads of a warp do together
-enum Meeting { SHUFFLE = 1, VOTE = 2, BARRIER = 3 };
+enum Meeting { SHUFFLE = 1, VOTE, REDUCTION, BARRIER };
 
 struct Executor {
     uint3 threadIdx, blockIdx, blockDim, gridDim;
     // Number of the thread in its warp
     unsigned lane;
-    // Of the last meeting: who came, whose value is not 0, and the values; garbage for those who did not come
+    // Of the last meeting: who came and whose value is not 0; the sum of the values and the bits that any of them has;
+    // the values, garbage for those who did not come
     unsigned present, votes;
-    unsigned long long values[32];
+    unsigned long long total, bits, values[32];
     // Returns when all threads of `mask` that have not ended have called it.
     void (*meet)(int meeting, unsigned mask, unsigned long long value);
 };

@@ -39,7 +39,7 @@ static void watch_faults() {
     sigaltstack(nullptr, &stack);
     if (stack.ss_flags & SS_DISABLE) {
         stack = {};
-        stack.ss_sp = new_stack();
+        stack.ss_sp = new_stack(0);
         stack.ss_size = STACK_BYTES;
         sigaltstack(&stack, nullptr);
     }

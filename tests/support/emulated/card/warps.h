@@ -52,10 +52,11 @@ static Context contexts[32], scheduler;
 static char* stacks[32];
 static int fiber_of[32], idle[32], n_idle;
 
-static void place(unsigned lane) {
+static inline __attribute__((always_inline)) void place(unsigned lane) {
     const unsigned linear = 32 * number + lane, across = here.blockDim.x, down = here.blockDim.y;
     here.lane = lane;
-    here.threadIdx = {linear % across, linear / across % down, linear / across / down};
+    if (linear < across) here.threadIdx = {linear, 0, 0};
+    else here.threadIdx = {linear % across, linear / across % down, linear / across / down};
 }
 
 // True if threads of one mask, all that have not ended, have come to the same meeting; they are to go on then.
@@ -64,10 +65,14 @@ static bool complete(unsigned lane) {
     const unsigned members = one.mask & all & ~ended;
     if (!(members >> lane & 1) || (members & ~waiting)) return false;
     unsigned votes = 0;
+    Word total = 0, bits = 0;
     for (unsigned k = 0; k < 32; ++k) {
         const bool is_member = members >> k & 1;
         if (is_member && (arrivals[k].meeting != one.meeting || arrivals[k].mask != one.mask)) return false;
-        votes |= unsigned(is_member && arrivals[k].value != 0) << k;
+        const Word value = is_member ? arrivals[k].value : 0;
+        votes |= unsigned(value != 0) << k;
+        total += value;
+        bits |= value;
     }
     const unsigned first = random_word(), step = random_word() | 1;
     n_resumed = next_resumed = 0;
@@ -78,17 +83,21 @@ static bool complete(unsigned lane) {
     }
     here.present = members;
     here.votes = votes;
+    here.total = total;
+    here.bits = bits;
     waiting &= ~members;
     return true;
 }
 
+static inline __attribute__((always_inline)) Context* resume() {
+    const unsigned lane = resumed[next_resumed++];
+    place(lane);
+    return &contexts[fiber_of[lane]];
+}
+
 // Where to go when a thread waits or has ended
 static Context* next_context() {
-    if (next_resumed < n_resumed) {
-        const unsigned lane = resumed[next_resumed++];
-        place(lane);
-        return &contexts[fiber_of[lane]];
-    }
+    if (next_resumed < n_resumed) return resume();
     if (n_begun < n_threads) return &contexts[idle[--n_idle]];
     for (unsigned lane = 0; lane < 32; ++lane)
         if ((waiting >> lane & 1) && complete(lane)) return next_context();
@@ -100,8 +109,8 @@ static void meet(int meeting, unsigned mask, Word value) {
     arrivals[lane] = {meeting, mask, value};
     waiting |= 1u << lane;
     Context* const mine = &contexts[fiber_of[lane]];
-    Context* const next = next_context();
-    if (next != mine) emulated_switch(mine, next);
+    Context* const next = next_resumed < n_resumed ? resume() : next_context();
+    if (next != mine) switch_context(mine, next);
 }
 
 // What a fiber does: threads that have not begun, one after the other, as long as none of them waits
@@ -116,14 +125,14 @@ static void work() {
             ended |= 1u << here.lane;
         }
         idle[n_idle++] = self;
-        emulated_switch(&contexts[self], next_context());
+        switch_context(&contexts[self], next_context());
     }
 }
 
 // All fibers nobody's, also those left in the middle of a thread
 static void renew() {
     for (int k = 0; k < 32; ++k) {
-        if (!stacks[k]) stacks[k] = new_stack();
+        if (!stacks[k]) stacks[k] = new_stack(k);
         prepare(contexts[k], stacks[k], work);
         idle[k] = 31 - k;
     }
@@ -140,7 +149,7 @@ static bool run(unsigned number_, unsigned n_threads_) {
     const unsigned first = random_word(), step = random_word() | 1;
     for (unsigned k = 0, n = 0; k < 32; ++k)
         if (const unsigned lane = (first + k * step) % 32; lane < n_threads) beginners[n++] = (unsigned char)lane;
-    emulated_switch(&scheduler, &contexts[idle[--n_idle]]);
+    switch_context(&scheduler, &contexts[idle[--n_idle]]);
     return ended == all;
 }
 
