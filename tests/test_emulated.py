@@ -1,4 +1,4 @@
-"""The stand-in for CuPy keeps CUDA's rules where a fault would hide: memory, order of work, graphs, errors."""
+"""The stand-in for CuPy has the names that the project calls, and orders work as badly as CUDA allows."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.support.emulated import Card, Settings, install, remove
 from tests.support.emulated.byhand import TO_CARD, TO_HOST, Hand
-from tests.support.emulated.settings import ORDERS
+from tests.support.emulated.settings import ORDERS, VARIABLE
 from tests.support.ranks import ROOT, clean_environment
 
 pytestmark = pytest.mark.host
@@ -30,26 +29,20 @@ NAMES = {
     "funcGetAttribute",
     "nvrtc": "getVersion createProgram compileProgram getCUBIN getPTX getProgramLog destroyProgram getSupportedArchs",
 }
-ADD = """struct Call { long long *out; const long long* a; long long n; };
-extern "C" __global__ void launch(const Call call) { *call.out = *call.out + *call.a + call.n; }"""
 NUMBER = np.zeros(1, np.int64)
 
 
 @pytest.fixture(autouse=True)
 def card() -> Iterator[Card]:
     """An emulated card as new."""
-    yield install(Settings())
-    remove()
+    card = install(Settings())
+    yield card
+    remove(card)
 
 
 @pytest.fixture
 def hand(card: Card) -> Hand:
     return Hand()
-
-
-def status(raised: Any) -> int:
-    found: int = raised.value.status
-    return found
 
 
 def test_only_what_the_project_calls_is_there() -> None:
@@ -67,9 +60,22 @@ def test_only_what_the_project_calls_is_there() -> None:
         importlib.import_module("cupy.cuda.runtime")
 
 
-def test_removed_it_leaves_nothing_behind() -> None:
-    remove()
-    assert type(sys.modules.get("cupy")).__name__ != "StandIn"
+def test_cards_come_and_go(card: Card, hand: Hand) -> None:
+    import cupy
+
+    address, inner = hand.put(np.array([3])), install(Settings(memory=1000))
+    assert sys.modules["cupy"] is not cupy and Hand().runtime.memGetInfo() == (1000, 1000)
+    install()
+    remove(inner)
+    assert sys.modules["cupy"] is cupy and hand.get(address, NUMBER)[0] == 3
+
+
+def test_a_process_may_find_it_in_the_place_of_cupy() -> None:
+    text = "from cupy.cuda import runtime; print(runtime.getDeviceCount(), runtime.getDeviceProperties(1)['major'])"
+    path = f"{ROOT}:{ROOT / 'tests' / 'support' / 'emulated' / 'instead'}"
+    environment = {**clean_environment(), "PYTHONPATH": path, VARIABLE: "cards=2 capability=80"}
+    ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment)
+    assert ended.stdout == "2 8\n", ended.stderr
 
 
 # Work of several streams
@@ -183,89 +189,3 @@ def test_what_is_copied_to_the_host_is_there_after_a_synchronisation(hand: Hand)
 def test_the_kind_of_a_copy_is_looked_at(hand: Hand) -> None:
     with pytest.raises(RuntimeError, match="cudaErrorInvalidValue"):
         hand.runtime.memcpyAsync(hand.put(NUMBER), NUMBER.ctypes.data, 8, TO_HOST, hand.stream)
-
-
-# Memory
-
-
-HOST_ACCESS = """
-import ctypes, sys
-import numpy as np
-from tests.support.emulated import install
-from tests.support.emulated.byhand import Hand
-install()
-hand = Hand()
-address = hand.put(np.arange(3))
-hand.runtime.streamSynchronize(hand.stream)
-print("asked", hand.get(address, np.zeros(3, np.int64))[2], flush=True)
-"""
-
-
-@pytest.mark.parametrize(
-    "touch",
-    ["ctypes.c_int64.from_address(address).value", "ctypes.memset(address, 0, 1)", "ctypes.memset(address + 24, 0, 1)"],
-)
-@pytest.mark.parametrize("option", ["-Xfaulthandler", "-Walways"])
-def test_the_host_cannot_touch_memory_of_the_card(touch: str, option: str) -> None:
-    command = [sys.executable, option, "-c", f"{HOST_ACCESS}{touch}\nprint('alive')"]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=clean_environment())
-    assert ended.returncode == -11 and ended.stdout == "asked 2\n", ended.stderr
-    assert "emulated card: the host touched memory of the card at 0x" in ended.stderr
-    assert ("Segmentation fault" in ended.stderr) == (option == "-Xfaulthandler")
-
-
-def faulty(hand: Hand, address: int) -> int:
-    """The error of a kernel that reads an address."""
-    hand.launch(hand.kernel(ADD), (hand.put(NUMBER), address, 0))
-    with pytest.raises(RuntimeError) as raised:
-        hand.runtime.streamSynchronize(hand.stream)
-    return status(raised)
-
-
-def test_a_kernel_that_reads_what_is_not_allocated_is_an_error() -> None:
-    wild = np.zeros(1 << 20, np.int64)
-
-    def freed(hand: Hand) -> int:
-        address = hand.put(NUMBER)
-        hand.runtime.free(address)
-        return address
-
-    for where in (freed, lambda hand: hand.put(wild) + wild.nbytes, lambda _: wild.ctypes.data, lambda _: 0):
-        install()
-        hand = Hand()
-        assert faulty(hand, where(hand)) == 700
-    # The card answers nothing else from then on.
-    for call in (hand.runtime.deviceSynchronize, lambda: hand.runtime.malloc(8), hand.new_stream):
-        with pytest.raises(RuntimeError, match="cudaErrorIllegalAddress"):
-            call()
-
-
-def test_memory_is_full_of_garbage_and_given_out_late_again(hand: Hand) -> None:
-    runtime = hand.runtime
-    sizes = (1, 8, 1000, 4096, 1 << 20, (5 << 20) + 8)
-    addresses = {runtime.malloc(size): size for size in sizes}
-    for address, size in addresses.items():
-        assert address % 256 == 0 and (hand.get(address, np.zeros(size, np.uint8)) == 255).all()
-    before = runtime.memGetInfo()[0]
-    for address in addresses:
-        runtime.free(address)
-        with pytest.raises(RuntimeError, match="cudaErrorInvalidValue"):
-            runtime.free(address)
-    assert runtime.memGetInfo() == (before + sum(sizes), Settings().memory) == (Settings().memory,) * 2
-    assert not {runtime.malloc(size) for size in sizes} & set(addresses)
-
-
-def test_bytes_written_beside_an_allocation_are_found_when_it_is_freed(hand: Hand) -> None:
-    out = hand.runtime.malloc(8)
-    hand.launch(hand.kernel(ADD), (out + 8, hand.put(NUMBER), 1))
-    with pytest.raises(RuntimeError, match="cudaErrorIllegalAddress"):
-        hand.runtime.free(out)
-
-
-def test_memory_of_a_card_ends() -> None:
-    install(Settings(memory=1000))
-    runtime = Hand().runtime
-    runtime.malloc(900)
-    with pytest.raises(RuntimeError, match="cudaErrorMemoryAllocation: out of memory") as raised:
-        runtime.malloc(101)
-    assert status(raised) == 2 and runtime.memGetInfo() == (100, 1000)

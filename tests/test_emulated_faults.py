@@ -37,10 +37,10 @@ TRIES = 10
 @pytest.fixture(autouse=True)
 def card() -> Iterator[None]:
     """An emulated card as new."""
-    install(Settings())
+    first = install(Settings())
     yield
     gc.collect()
-    remove()
+    remove(first)
 
 
 def fault() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from hpcgauge.kernels.nvrtc import machine_code
 from tests.support.emulated import Card, Settings, install, remove
 from tests.support.emulated.byhand import Hand
 from tests.support.emulated.settings import VARIABLE
@@ -23,8 +24,9 @@ NUMBER = np.zeros(1, np.int64)
 @pytest.fixture(autouse=True)
 def card() -> Iterator[Card]:
     """An emulated card as new."""
-    yield install(Settings())
-    remove()
+    card = install(Settings())
+    yield card
+    remove(card)
 
 
 @pytest.fixture
@@ -159,6 +161,39 @@ def test_what_a_launch_may_not_ask_for(hand: Hand) -> None:
     assert hand.driver.funcGetAttribute(0, twice) == 64 and hand.driver.funcGetAttribute(4, twice) > 0
 
 
+def test_a_stream_belongs_to_its_card() -> None:
+    install(Settings(cards=2))
+    hand = Hand()
+    argument, add = (hand.put(NUMBER), hand.put(NUMBER), 0), hand.kernel(ADD)
+    hand.runtime.setDevice(1)
+    with pytest.raises(RuntimeError, match="CUDA_ERROR_INVALID_HANDLE"):
+        hand.launch(add, argument)
+    hand.launch(add, argument, stream=hand.new_stream())
+
+
+def test_what_is_unloaded_cannot_be_launched(hand: Hand) -> None:
+    code = machine_code(ADD, "add", "sm_90").code
+    module = hand.driver.moduleLoadData(code)
+    add = hand.driver.moduleGetFunction(module, "launch")
+    argument = (hand.put(NUMBER), hand.put(NUMBER), 0)
+    instance = recorded(hand, lambda: hand.launch(add, argument))
+    hand.driver.moduleUnload(module)
+    with pytest.raises(RuntimeError, match="CUDA_ERROR_INVALID_HANDLE"):
+        hand.launch(add, argument)
+    hand.runtime.graphLaunch(instance, hand.stream)
+    with pytest.raises(RuntimeError, match="cudaErrorIllegalAddress"):
+        hand.runtime.streamSynchronize(hand.stream)
+
+
+def test_a_card_that_is_gone_says_so(card: Card, hand: Hand) -> None:
+    inner = install()
+    late = Hand()
+    address = late.put(NUMBER)
+    remove(inner)
+    with pytest.raises(RuntimeError, match="cudaErrorCudartUnloading"):
+        late.runtime.free(address)
+
+
 def test_a_machine_without_a_driver_or_a_card() -> None:
     for settings, status in ((Settings(driver=0), 35), (Settings(cards=0), 100)):
         install(settings)
@@ -188,12 +223,11 @@ def test_cards_of_other_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["major"], found["minor"], found["totalGlobalMem"]) == (6, 1, 5000)
     with pytest.raises(RuntimeError, match="cudaErrorInvalidDevice"):
         runtime.setDevice(2)
-    first = Hand()
+    runtime.setDevice(0)
     runtime.malloc(4000)
     runtime.setDevice(1)
     assert runtime.getDevice() == 1 and runtime.memGetInfo() == (5000, 5000)
-    # A stream belongs to the card it was made on.
-    with pytest.raises(RuntimeError, match="cudaErrorInvalidResourceHandle"):
-        runtime.memsetAsync(runtime.malloc(8), 0, 8, first.stream)
+    with pytest.raises(RuntimeError, match="CUDA_ERROR_NO_BINARY_FOR_GPU"):
+        driver.moduleLoadData(machine_code(ADD, "add", "sm_75").code)
     with pytest.raises(ValueError, match="order = 'random' is none of late"):
         Settings(order="random")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ import pytest
 
 from hpcgauge.bench.case import Case
 from hpcgauge.errors import DeviceError
+from hpcgauge.kernels.cuda_source import PROGRAM, WARP
 from hpcgauge.kernels.kernel import SITE_FOLDER
 from hpcgauge.kernels.loop import Launch as HostLaunch
 from hpcgauge.kernels.nvrtc import build_cuda
+from tests import test_cuda_program, test_sum
 from tests.support.emulated import Settings, install, remove
-from tests.support.emulated.byhand import CardLaunch, Hand
+from tests.support.emulated.byhand import CardLaunch, CardMachine, CardMemory, Hand
 from tests.support.emulated.errors import CUDARuntimeError
+from tests.support.emulated.settings import ORDERS
 from tests.support.gpu import Ranks, launch_text
 from tests.support.kernels.cases import disagreement, fields_of, lattice
 
@@ -37,8 +40,9 @@ HOP = Case("staggered_hop_add", 2, "double", EXTENT)
 @pytest.fixture(autouse=True)
 def card() -> Iterator[Any]:
     """An emulated card as new."""
-    yield install(Settings())
-    remove()
+    card = install(Settings())
+    yield card
+    remove(card)
 
 
 @pytest.fixture
@@ -132,11 +136,11 @@ def test_threads_that_wait_for_others_for_ever_are_an_error(hand: Hand) -> None:
 def test_a_grid_that_is_too_large_writes_beyond(hand: Hand) -> None:
     body, a = "call.out[thread] = call.a[thread % call.n];", np.arange(96)
     assert np.array_equal(one_launch(hand, body, a, blocks=3), a)
-    out, given = hand.put(np.zeros(96, np.int64)), hand.put(a)
-    hand.launch(hand.kernel(STRUCT + START + THREAD + body + "}"), (out, given, 96), 4)
+    out, given = hand.put(np.zeros(1 << 17, np.int64)), hand.put(a)
+    hand.launch(hand.kernel(STRUCT + START + THREAD + body + "}"), (out, given, 96), 1 + (1 << 9), 256)
     with pytest.raises(CUDARuntimeError, match="cudaErrorIllegalAddress") as raised:
         hand.runtime.streamSynchronize(hand.stream)
-    assert raised.value.status == 700 and "of block (3, 0, 0)" in raised.value.__notes__[0]
+    assert raised.value.status == 700 and "of block (512, 0, 0)" in raised.value.__notes__[0]
 
 
 def test_a_grid_that_is_too_small_leaves_sites_out(hand: Hand) -> None:
@@ -208,7 +212,7 @@ def difference(ranks: Ranks) -> str:
     host = HostLaunch(case.entry.kernel, "both", **fields, **case.numbers)
     sums = host()
     different = [name for name in outputs if not np.array_equal(outputs[name], fields[name].to_numpy())]
-    if different or not np.array_equal(bins, host.bins):
+    if different or not np.array_equal(bins, host.bound.bins()):
         return f"{different} or the sums differ from the CPU's"
     return disagreement(case, before, outputs, sums)
 
@@ -238,8 +242,60 @@ def test_a_fault_in_the_cuda_text_is_caught(hand: Hand, fault: str) -> None:
     text, (right, wrong) = launch_text(HOP), TEXT_FAULTS[fault]
     assert right in text and f"{SITE_FOLDER}" not in text
     assert not difference(emulated(HOP, hand.kernel(text)))
+    assert is_caught(emulated(HOP, hand.kernel(text.replace(right, wrong))))
+
+
+def is_caught(ranks: Ranks) -> bool:
+    """True if the card or the comparison finds something."""
     try:
-        is_caught = bool(difference(emulated(HOP, hand.kernel(text.replace(right, wrong)))))
+        return bool(difference(ranks))
     except RuntimeError:
-        is_caught = True
-    assert is_caught
+        return True
+
+
+def test_arguments_in_the_wrong_place_and_ghosts_that_are_not_there_are_caught(hand: Hand) -> None:
+    function = hand.kernel(launch_text(HOP))
+    swapped, beyond = emulated(HOP, function), emulated(HOP, function)
+    for launch in swapped.launches:
+        launch.call["fields"][[0, 3]] = launch.call["fields"][[3, 0]]
+    neighbours = beyond.tables[0].neighbours
+    shifted = np.where(neighbours == neighbours.max(), neighbours + WARP, neighbours)
+    beyond.launches[0].call["neighbours"] = hand.put(shifted)
+    hand.runtime.deviceSynchronize()
+    assert is_caught(beyond) and is_caught(swapped)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_kernel_that_does_not_wait_for_its_arguments_is_caught(order: str) -> None:
+    install(Settings(order=order))
+    hand = Hand()
+    ranks = emulated(HOP, hand.kernel(launch_text(HOP)))
+    launches: Any = ranks.launches
+    for launch in launches:
+        launch.stream = hand.new_stream()
+    assert is_caught(ranks)
+
+
+BETWEEN: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
+    (test_cuda_program.test_sums_are_collected_normalised_and_rounded_as_on_the_cpu, ()),
+    *((test_cuda_program.test_steps_are_those_of_the_cpu, (seed, last)) for seed in (0, 1) for last in (0.0, 1.0)),
+    (test_cuda_program.test_after_a_stop_steps_do_nothing, ()),
+    *((test_cuda_program.test_packing_is_that_of_the_cpu, (dtype,)) for dtype in (np.float64, np.float32)),
+    *((test_cuda_program.test_conversion, (is_narrowing,)) for is_narrowing in (True, False)),
+    *((test_cuda_program.test_a_warp_adds_exactly, (name, "sm_75")) for name in (*test_sum.samples(), "refused")),
+    *((test_cuda_program.test_a_warp_adds_exactly, (name, "sm_80")) for name in (*test_sum.samples(), "refused")),
+]
+
+
+@pytest.mark.parametrize(("check", "arguments"), BETWEEN)
+def test_what_stands_between_kernels(
+    monkeypatch: pytest.MonkeyPatch, check: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    """The tests of the interpreter of PTX, on the emulated card."""
+    install(Settings(capability=75 if "sm_75" in arguments else 80))
+    hand, names = Hand(), ("collect_sums", "round_sums", "run_steps", "pack", "convert")
+    monkeypatch.setattr(test_cuda_program, "Memory", CardMemory)
+    monkeypatch.setattr(test_cuda_program, "Machine", CardMachine)
+    monkeypatch.setattr(test_cuda_program, "programs", lambda: {name: hand.kernel(PROGRAM, name) for name in names})
+    monkeypatch.setattr(test_cuda_program, "program_of", lambda text, name, _: {name: hand.kernel(text, name)})
+    check(*arguments)

@@ -45,7 +45,7 @@ CHAIN = (*SMALL, "chain.produce=3")
 @pytest.fixture(scope="module", autouse=True)
 def card(world: World) -> Iterator[None]:
     """One emulated card for each rank, with all kernels of this file compiled. Collective."""
-    install(Settings(cards=world.local_size))
+    installed = install(Settings(cards=world.local_size))
     jobs = [(case.entry.kernel, case.entry.cuda_target(4, case.colors, case.precision)) for case in CASES]
     mine = list(dict.fromkeys(jobs))[world.rank :: world.size]
     with ThreadPoolExecutor(2 if world.size == 1 else 1) as pool:
@@ -54,7 +54,7 @@ def card(world: World) -> Iterator[None]:
     world.barrier()
     yield
     gc.collect()
-    remove()
+    remove(installed)
 
 
 @pytest.fixture(scope="module")

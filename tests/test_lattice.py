@@ -21,6 +21,7 @@ from hpcgauge.lattice.ghosts import (
     Ghosts,
     block_tables,
     plan_ghosts,
+    warp_tables,
 )
 from hpcgauge.lattice.grid import check_grid, possible_grids, process_grid
 from hpcgauge.lattice.offsets import BACKWARD, FORWARD, LOCAL, STAR, Offsets, rectangle
@@ -245,6 +246,18 @@ def test_block_tables(extent: tuple[int, ...], grid: tuple[int, ...], lanes: int
     plan = plan_ghosts(geometry, STAR)
     for width in (lanes, 2 * lanes):
         check_blocks(geometry, plan, block_tables(geometry, plan, width), width)
+
+
+@pytest.mark.parametrize(("extent", "grid"), CUTS)
+def test_warp_tables(extent: tuple[int, ...], grid: tuple[int, ...]) -> None:
+    """A thread finds its neighbours and coordinates; interior and boundary are those of blocks as wide as a warp."""
+    geometry = ranks(extent, grid, LANES)[-1]
+    plan = plan_ghosts(geometry, STAR)
+    tables, blocks = warp_tables(geometry, plan), block_tables(geometry, plan, 2 * LANES)
+    for table, whole in ((tables.neighbours, plan.neighbours), (tables.coordinates, geometry.coordinates)):
+        assert table.dtype == np.int32 and np.array_equal(table.transpose(0, 2, 1).reshape(whole.shape), whole)
+    for ours, theirs in ((tables.interior, blocks.interior), (tables.boundary, blocks.boundary)):
+        assert all(np.array_equal(*pair) for pair in zip(ours, theirs, strict=True))
 
 
 def check_blocks(geometry: Geometry, plan: Ghosts, tables: BlockTables, lanes: int) -> None:

@@ -19,6 +19,7 @@ EXPONENTIAL_LAYER_PULLBACK = Kernel(
         updates("dU", "matrix"),
         reads("dV", "matrix"),
         *_INPUTS,
+        Numbers("kept", 2),
         Sums(1),
     ),
     "exponential_layer_pullback",
@@ -37,7 +38,8 @@ THREE_LAYERS_PULLBACK = Kernel(
     "three_layers_pullback",
 )
 STAPLE_PULLBACK = Kernel(
-    "staple_pullback.h", (updates("dW", "matrix"), reads("M", "matrix", STAPLES), reads("W", "matrix", STAPLES))
+    "staple_pullback.h",
+    (updates("dW", "matrix"), reads("M", "matrix", STAPLES), reads("W", "matrix", STAPLES), Numbers("kept")),
 )
 
 
@@ -49,15 +51,16 @@ def exponential_layer(X: Field, Y: Field, U: Field, rho: float) -> Field:
 
 
 def exponential_layer_pullback(
-    inputs: tuple[Field, Field, Field, float], dV: Field, dY: Field, dU: Field
+    inputs: tuple[Field, Field, Field, float], dV: Field, dY: Field, dU: Field, kept: tuple[float, float] = (1.0, 1.0)
 ) -> tuple[Field, float]:
     """dX and d/drho for the cotangent dV; the cotangents of Y and U are added to dY and dU, which may be one field.
 
-    `inputs` are X, Y, U, rho. Collective.
+    `inputs` are X, Y, U, rho. `kept`: what dY and dU held counts so much; with 0 they may hold anything. Of one field,
+    dU comes first. Collective.
     """
     X, Y, U, rho = inputs
     dX = Field(U.lattice, MATRICES, U.precision)
-    (drho,) = run(EXPONENTIAL_LAYER_PULLBACK, dX=dX, dY=dY, dU=dU, dV=dV, X=X, Y=Y, U=U, rho=rho)
+    (drho,) = run(EXPONENTIAL_LAYER_PULLBACK, dX=dX, dY=dY, dU=dU, dV=dV, X=X, Y=Y, U=U, rho=rho, kept=kept)
     return dX, drho
 
 
@@ -81,9 +84,12 @@ def three_layers_pullback(
     return dX, slopes
 
 
-def staple_pullback(M: Field, W: Field, dW: Field) -> None:
-    """Adds the cotangent of W to dW, for the staple sum of W with cotangent M. Collective."""
-    run(STAPLE_PULLBACK, dW=dW, M=M, W=W)
+def staple_pullback(M: Field, W: Field, dW: Field, kept: float = 1.0) -> None:
+    """Adds the cotangent of W to `kept` times dW (0: it may hold anything), for the staple sum of W with cotangent M.
+
+    Collective.
+    """
+    run(STAPLE_PULLBACK, dW=dW, M=M, W=W, kept=kept)
 
 
 def stout(U: Field, rho: float) -> Field:

@@ -23,8 +23,7 @@ from hpcgauge.gauge.stout import (
     three_layers,
     three_layers_pullback,
 )
-from hpcgauge.kernels.algebra import zeros_like
-from hpcgauge.network.covnet import layer_parameters
+from hpcgauge.network.covnet import layer_parameters, new_like
 from hpcgauge.network.paths import Paths
 
 VARIANTS = ("hypercubic", "paper")
@@ -107,17 +106,18 @@ class Cask:
     def _layer_pullback(self, tape: CaskTape, row: numpy.ndarray, dV: Field) -> tuple[Field, numpy.ndarray]:
         rho, rho_q, rho_k, rho_v = (float(number) for number in row)
         U, gradient = tape.U, numpy.zeros(4)
-        dU, d_attended, d_value = (zeros_like(dV) for _ in range(3))
+        own = float(self.variant != "hypercubic")  # 1: the exponentials' closing links are no longer U
+        dU, d_attended, d_value = (new_like(dV) for _ in range(3))
         slopes = self._paths.slopes(U)
         inputs = (tape.attended_staples, self._closing(U, tape.attended), U, rho)
-        dX, gradient[0] = exponential_layer_pullback(inputs, dV, self._closing(dU, d_attended), dU)
-        staple_pullback(dX, tape.attended, d_attended)
+        dX, gradient[0] = exponential_layer_pullback(inputs, dV, self._closing(dU, d_attended), dU, (1.0 - own, 0.0))
+        staple_pullback(dX, tape.attended, d_attended, own)
         inputs = (tape.mixed, self._closing(U, tape.value), U, 1.0)
-        d_mixed, _ = exponential_layer_pullback(inputs, d_attended, self._closing(dU, d_value), dU)
+        d_mixed, _ = exponential_layer_pullback(inputs, d_attended, self._closing(dU, d_value), dU, (1.0 - own, 1.0))
         del dX, d_attended  # memory for what follows
-        shifted = self._paths.sum_pullback(tape.a, d_mixed, tape.value, d_value, slopes)
+        shifted = self._paths.sum_pullback(tape.a, d_mixed, tape.value, d_value, slopes, own)
         del d_mixed
-        d_key = zeros_like(dV)
+        d_key = new_like(dV)
         d_query = self._paths.trace_pullback(shifted, tape.query, tape.key, d_key, slopes)
         self._paths.loop_pullback(shifted, U, dU, slopes)
         del shifted, slopes

@@ -10,7 +10,6 @@ import numpy
 from hpcgauge.fields.field import Field
 from hpcgauge.gauge.plaquette import staple_sum
 from hpcgauge.gauge.stout import exponential_layer, exponential_layer_pullback, staple_pullback
-from hpcgauge.kernels.algebra import zeros_like
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,12 @@ def stout_apply(U: Field, rho: float) -> tuple[Field, StoutTape]:
     return exponential_layer(staples, U, U, rho), StoutTape(U, staples, rho)
 
 
-def stout_pullback(tape: StoutTape, dV: Field, dU: Field) -> float:
-    """d/d rho; the cotangent of the input is added to dU. Collective."""
-    dX, drho = exponential_layer_pullback((tape.staples, tape.U, tape.U, tape.rho), dV, dU, dU)
+def stout_pullback(tape: StoutTape, dV: Field) -> tuple[Field, float]:
+    """The cotangent of the input and d/d rho. Collective."""
+    dU = new_like(dV)
+    dX, drho = exponential_layer_pullback((tape.staples, tape.U, tape.U, tape.rho), dV, dU, dU, (1.0, 0.0))
     staple_pullback(dX, tape.U, dU)
-    return drho
+    return dU, drho
 
 
 @final
@@ -67,13 +67,16 @@ class CovNet:
         """
         gradient = numpy.zeros_like(self.parameters)
         for row in reversed(range(len(tape))):
-            dU = zeros_like(dV)
-            gradient[row, 0] = stout_pullback(tape[row], dV, dU)
-            dV = dU
+            dV, gradient[row, 0] = stout_pullback(tape[row], dV)
         return dV, gradient
 
     def __repr__(self) -> str:
         return f"CovNet({len(self.parameters)} layers)"
+
+
+def new_like(x: Field) -> Field:
+    """A field of the kind of x that is not initialised."""
+    return Field(x.lattice, x.kind, x.precision, x.colors)
 
 
 def layer_parameters(parameters: Any, names: tuple[str, ...]) -> numpy.ndarray:

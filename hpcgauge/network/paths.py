@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from hpcgauge.fields.field import MATRICES, Field, Kind, reals
-from hpcgauge.kernels.kernel import Kernel, reads, updates, writes
+from hpcgauge.kernels.kernel import Kernel, Numbers, reads, updates, writes
 from hpcgauge.kernels.loop import run
 from hpcgauge.lattice.offsets import Offsets, rectangle
 
@@ -54,7 +54,7 @@ def path_kernels(reach: int, variant: str) -> PathKernels:
     attention = writes("a", "real"), reads("query", "matrix"), key, reads("loops", "real", column)
     size = (("REACH", reach),)
     choice = (*size, ("PAPER", int(variant == "paper")))
-    adding = updates("dW", "matrix"), reads("slopes", "traceless", ends), reads("W", "matrix")
+    adding = updates("dW", "matrix"), reads("slopes", "traceless", ends), reads("W", "matrix"), Numbers("kept")
     return PathKernels(
         Kernel("paths.h", (updates("loops", "real"), W), "loop_traces", size),
         Kernel("paths.h", (writes("sum", "matrix"), reads("weights", "real"), W), "path_sum", size),
@@ -91,25 +91,25 @@ class Paths:
         """A field for the pullbacks to work with; what it holds between them is of no use."""
         return Field(U.lattice, slopes(U.lattice.dimensions), U.precision, U.colors)
 
-    def sum_pullback(self, a: Field, M: Field, W: Field, dW: Field, slopes: Field) -> Field:
+    def sum_pullback(self, a: Field, M: Field, W: Field, dW: Field, slopes: Field, kept: float) -> Field:
         """For `sum` with cotangent M: the cotangents of the traces behind a, each one step along its path; W's is
-        added to dW. Collective."""
+        added to `kept` times dW. Collective."""
         shifted = self._path_numbers(W)
         run(self.kernels.pullback, slopes=slopes, shifted=shifted, a=a, M=M, W=W)
-        run(self.kernels.add_slopes, dW=dW, slopes=slopes, W=W)
+        run(self.kernels.add_slopes, dW=dW, slopes=slopes, W=W, kept=kept)
         return shifted
 
     def trace_pullback(self, shifted: Field, query: Field, key: Field, d_key: Field, slopes: Field) -> Field:
-        """For the traces of query and key with such cotangents: query's; key's is added to d_key. Collective."""
+        """For the traces of query and key with such cotangents: query's; key's is left in d_key. Collective."""
         d_query = Field(key.lattice, MATRICES, key.precision, key.colors)
         run(self.kernels.trace_pullback, slopes=slopes, dM=d_query, shifted=shifted, M=query, W=key)
-        run(self.kernels.add_slopes, dW=d_key, slopes=slopes, W=key)
+        run(self.kernels.add_slopes, dW=d_key, slopes=slopes, W=key, kept=0.0)
         return d_query
 
     def loop_pullback(self, shifted: Field, U: Field, dU: Field, slopes: Field) -> None:
         """For the traces of U, which are subtracted: adds its cotangent to dU. Collective."""
         run(self.kernels.loop_pullback, slopes=slopes, dW=dU, shifted=shifted, W=U)
-        run(self.kernels.add_loop_slopes, dW=dU, slopes=slopes, W=U)
+        run(self.kernels.add_loop_slopes, dW=dU, slopes=slopes, W=U, kept=1.0)
 
     def _path_numbers(self, U: Field) -> Field:
         return Field(U.lattice, path_numbers(U.lattice.dimensions, self.reach), U.precision, U.colors)

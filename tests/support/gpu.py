@@ -33,7 +33,7 @@ class OneOf:
     """A world of several ranks as one of them sees it who never speaks to the others."""
 
     def __init__(self, rank: int, size: int):
-        self.rank, self.size, self.local_size = rank, size, size
+        self.rank, self.size, self.local_rank, self.local_size = rank, size, rank, size
 
     def allgather(self, value: Any) -> list[Any]:
         return [value] * self.size

@@ -9,9 +9,11 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 
+from machine_code import machine_code
 from measure import Row, free_quarks, measure
 from points import POINTS, Point
 from rich.box import SIMPLE_HEAD
@@ -20,7 +22,7 @@ from rich.table import Table
 
 from hpcgauge.observables.statistics import in_brackets
 
-FREE = "free quarks"
+FREE, CARDS = "free quarks", "kernels for GPUs"
 WIDTH = 150
 
 
@@ -29,7 +31,8 @@ def main() -> int:
     options = _options()
     points = [point.quick() if options.quick else point for point in POINTS if options.only in point.name]
     began = time.perf_counter()
-    rows = _measured(points, options.only in FREE, options.workers)
+    others = {name: job for name, job in ((FREE, free_quarks), (CARDS, machine_code)) if options.only in name}
+    rows = _measured(points, others, options.workers)
     seconds = time.perf_counter() - began
     if options.json:
         verdict = {"good": all(row.is_good for row in rows), "seconds": seconds}
@@ -50,18 +53,17 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measured(points: list[Point], with_free: bool, workers: int) -> list[Row]:
-    """The rows of all points in their order; one line on stderr for each point that is done."""
+def _measured(points: list[Point], others: dict[str, Callable[[], list[Row]]], workers: int) -> list[Row]:
+    """The rows of all points in their order, and the others; one line on stderr for each that is done."""
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         # The longest first, so that no worker is left with one at the end.
         jobs: dict[str, Future[list[Row]]] = {p.name: pool.submit(measure, p) for p in sorted(points, key=_cost)}
-        if with_free:
-            jobs[FREE] = pool.submit(free_quarks)
+        jobs |= {name: pool.submit(job) for name, job in others.items()}
         for done in as_completed(jobs.values()):
             for row in done.result():
                 print(f"{row.point}: {row.quantity} {in_brackets(row.value, row.error)}", file=sys.stderr, flush=True)
-        names = [*(point.name for point in points), *([FREE] if with_free else [])]
+        names = [*(point.name for point in points), *others]
         return [row for name in names for row in jobs[name].result()]
 
 

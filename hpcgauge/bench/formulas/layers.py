@@ -22,25 +22,27 @@ def three_layers(X: Array, U: Array, rho: Array, **_: Any) -> Result:
 
 
 def exponential_layer_pullback(
-    dY: Array, dU: Array, dV: Array, X: Array, Y: Array, U: Array, rho: Array, **_: Any
+    dV: Array, X: Array, Y: Array, U: Array, rho: Array, kept: Array, **added: Any
 ) -> Result:
-    """dX, and dY and dU with the cotangents of Y and U added, by the tape; the sum is d/d rho."""
+    """dX, and `kept` times dY and dU with the cotangents of Y and U added, by the tape; the sum is d/d rho."""
     x, y, u = tape.Variable(X), tape.Variable(Y), tape.Variable(U)
     Q = tape.TA(x @ tape.adjoint(y))
     per_site = tape.Variable(np.full(X.shape[:-2], rho[0]))
     tape.backward([tape.exp(tape.scale(per_site, Q)) @ u], dV[None])
     return {
         "dX": x.cotangent,
-        "dY": dY + y.cotangent,
-        "dU": dU + u.cotangent,
+        "dY": kept[0] * added["dY"] + y.cotangent,
+        "dU": kept[1] * added["dU"] + u.cotangent,
         SUMS: per_site.cotangent.sum(axis=0)[None],
     }
 
 
 def three_layers_pullback(dU: Array, X: Array, U: Array, rho: Array, **dV: Array) -> Result:
     """dX, and dU with the cotangent of U added; the sums are d/d rho_i."""
-    none = np.zeros_like(U)
-    parts = [exponential_layer_pullback(none, none, dV[f"dV{i}"], X, U, U, rho[i : i + 1]) for i in range(3)]
+    none, kept = np.zeros_like(U), np.zeros(2)
+    parts = [
+        exponential_layer_pullback(dV[f"dV{i}"], X, U, U, rho[i : i + 1], kept, dY=none, dU=none) for i in range(3)
+    ]
     return {
         "dX": np.sum([part["dX"] for part in parts], axis=0),
         "dU": dU + np.sum([part["dY"] + part["dU"] for part in parts], axis=0),

@@ -127,23 +127,23 @@ def with_slopes(dW: Array, slopes: Array, W: Array, signs: int) -> Result:
     return {"dW": total}
 
 
-def add_slopes(dW: Array, slopes: Array, W: Array, **_: Any) -> Result:
-    """dW with the slopes of paths along both signs of nu added."""
-    return with_slopes(dW, slopes, W, 2)
+def add_slopes(dW: Array, slopes: Array, W: Array, kept: Array, **_: Any) -> Result:
+    """`kept` dW with the slopes of paths along both signs of nu added."""
+    return with_slopes(kept[0] * dW, slopes, W, 2)
 
 
-def add_loop_slopes(dW: Array, slopes: Array, W: Array, **_: Any) -> Result:
-    """dW with the slopes of paths along +nu added."""
-    return with_slopes(dW, slopes, W, 1)
+def add_loop_slopes(dW: Array, slopes: Array, W: Array, kept: Array, **_: Any) -> Result:
+    """`kept` dW with the slopes of paths along +nu added."""
+    return with_slopes(kept[0] * dW, slopes, W, 1)
 
 
-def staple_pullback(dW: Array, M: Array, W: Array, **_: Any) -> Result:
-    """dW with the cotangent of W added, for the staple sum of W with cotangents M, by the tape."""
+def staple_pullback(dW: Array, M: Array, W: Array, kept: Array, **_: Any) -> Result:
+    """`kept` dW with the cotangent of W added, for the staple sum of W with cotangents M, by the tape."""
     links = [tape.Variable(link) for link in W]
     table = path_table(links, 1)
     sums = [np.sum([path for key, path in table.items() if key[0] == mu]) for mu in range(len(W))]
     tape.backward(sums, M)
-    return {"dW": dW + np.array([link.cotangent for link in links])}
+    return {"dW": kept[0] * dW + np.array([link.cotangent for link in links])}
 
 
 def attention(query: Array, key: Array, loops: Array, colors: int, reach: int, paper: int, **_: Any) -> Result:

@@ -6,27 +6,39 @@
 
 namespace site {
 
-// What path_pullback leaves one step along the path from where it starts, as weights of the paths along sigma nu
-SITE_FN void fetch_shifted(const Lattice& g, Site x, const Line& line, const Reals<PATHS>& shifted, int mu, int nu, int sigma,
+// x - (j - 1) sigma nu
+SITE_FN Site shifted_site(const Line& line, int side, int j) { return j > 0 ? line.at[BELOW - side][j - 1] : line.at[side][1]; }
+
+SITE_FN void call_shifted(const Line& line, const Reals<PATHS>& shifted, int mu, int nu, int side) {
+    for (int j = 0; j <= REACH; ++j) call_ahead(shifted, shifted_site(line, side, j), path_number(mu, nu, side, 1), REACH);
+}
+
+// What path_pullback leaves one step along the path from where it starts, as weights of the paths on a side
+SITE_FN void fetch_shifted(const Lattice& g, Site x, const Line& line, const Reals<PATHS>& shifted, int mu, int nu, int side,
                            Weights& weights) {
-    const Site* const back = sigma > 0 ? line.below : line.above;
-    for (int j = 0; j <= REACH; ++j) {
-        const Site step = j > 0 ? back[j - 1] : sigma > 0 ? line.above[1] : line.below[1];
-        fetch(shifted, step, path_number(mu, nu, sigma, 1), weights.w[j]);
+    UNROLL for (int j = 0; j <= REACH; ++j) {
+        fetch(shifted, shifted_site(line, side, j), path_number(mu, nu, side, 1), weights.w[j]);
         if (!PAPER) continue;
         real partner[REACH];
-        fetch(shifted, shift(g, x, nu, -j - 1), path_number(mu, nu, -1, 1), partner);
-        for (int s = 1; s <= REACH; ++s) weights.w[j][s - 1] = sigma > 0 ? weights.w[j][s - 1] + partner[s - 1] : broadcast(0);
+        fetch(shifted, shift(g, x, nu, -j - 1), path_number(mu, nu, BELOW, 1), partner);
+        UNROLL for (int s = 1; s <= REACH; ++s)
+            weights.w[j][s - 1] = side == ABOVE ? weights.w[j][s - 1] + partner[s - 1] : broadcast(0);
     }
 }
 
 // The same for loops, which are subtracted: a path along -nu closed by W_mu is the loop of a path along nu from its end.
 SITE_FN void fetch_loops(const Lattice& g, Site x, const Line& line, const Reals<PATHS>& shifted, int mu, int nu, Weights& weights) {
     Weights backward;
-    fetch_shifted(g, x, line, shifted, mu, nu, 1, weights);
-    fetch_shifted(g, x, line, shifted, mu, nu, -1, backward);
-    for (int j = 0; j <= REACH; ++j)
-        for (int s = j > 1 ? j : 1; s <= REACH; ++s) weights.w[j][s - 1] = -(weights.w[j][s - 1] + backward.w[s - j][s - 1]);
+    fetch_shifted(g, x, line, shifted, mu, nu, ABOVE, weights);
+    fetch_shifted(g, x, line, shifted, mu, nu, BELOW, backward);
+    UNROLL for (int j = 0; j <= REACH; ++j)
+        UNROLL for (int s = j > 1 ? j : 1; s <= REACH; ++s) weights.w[j][s - 1] = -(weights.w[j][s - 1] + backward.w[s - j][s - 1]);
+}
+
+// sum += sum_s w P_s of the paths that start at x
+SITE_FN void add_paths(ColorMatrix& sum, const Weights& weights, const Side& paths) {
+    for (int k = 0; k < MATRIX_REALS; ++k)
+        UNROLL for (int s = 1; s <= REACH; ++s) sum.a[k] = fma(weights.w[0][s - 1], paths.own[s].a[k], sum.a[k]);
 }
 
 // Of sum w Re tr M P(W)^+: the slopes of W, and dM = sum w P(W)
@@ -35,22 +47,26 @@ SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_
     Ending ending = no_steps();
     ColorMatrix sum[N_DIMENSIONS];
     EACH_DIRECTION sum[mu] = zero_matrix();
-    Sides left, right, m, w;
+    Rails both;
+    Side moved, paths;
     Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu);
-        rails(g, x, W, nu == 0, 0, nu, left);
+        call_ending(slopes, x, nu);
+        if (nu == N_DIMENSIONS - 1) EACH_DIRECTION call_ahead(dM, x, mu);
+        rails(left_steps(line), W, nu, both.left);
         EACH_OTHER(nu, mu) {
-            rails(g, x, W, mu, 1, nu, right);
-            carry(line, M, mu, left, right, REACH, m);
-            carry(line, W, mu, left, right, REACH, w);
-            for (int sigma = 1; sigma >= -1; sigma -= 2) {
-                const ColorMatrix* const moved = sigma > 0 ? m.below : m.above;
-                const ColorMatrix* const paths = sigma > 0 ? w.above : w.below;
-                fetch_shifted(g, x, line, shifted, mu, nu, sigma, weights);
-                pull_back_steps(slopes, x, weights, mu, nu, sigma, moved, paths, ending);
-                for (int s = 1; s <= REACH; ++s)
-                    sum[mu] = multiply_add(weights.w[0][s - 1], paths[s], sum[mu]);
+            rails(right_steps(g, x, mu, nu), W, nu, both.right);
+            EACH_SIDE {
+                call_ahead(slopes, x, right_slopes(mu, nu, side));
+                call_shifted(line, shifted, mu, nu, side);
+                call_ahead(W, line.at[side][1], mu);
+                carry_all(line, M, mu, both, BELOW - side, REACH, moved);
+                carry_all(line, W, mu, both, side, REACH, paths);
+                fetch_shifted(g, x, line, shifted, mu, nu, side, weights);
+                if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
+                pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
+                add_paths(sum[mu], weights, paths);
             }
         }
     }
@@ -64,18 +80,22 @@ SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_D
     Ending ending = no_steps();
     ColorMatrix sum[N_DIMENSIONS];
     EACH_DIRECTION sum[mu] = get(dW, x, mu);
-    Sides left, right, w;
+    Rails both;
+    Side moved, paths;
     Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu);
-        rails(g, x, W, nu == 0, 0, nu, left);
+        call_ending(slopes, x, nu);
+        rails(left_steps(line), W, nu, both.left);
         EACH_OTHER(nu, mu) {
-            rails(g, x, W, mu, 1, nu, right);
-            carry(line, W, mu, left, right, REACH, w);
+            rails(right_steps(g, x, mu, nu), W, nu, both.right);
+            call_ahead(slopes, x, right_slopes(mu, nu, ABOVE));
+            EACH_SIDE call_shifted(line, shifted, mu, nu, side);
+            carry_all(line, W, mu, both, BELOW, REACH, moved);
+            carry_all(line, W, mu, both, ABOVE, REACH, paths);
             fetch_loops(g, x, line, shifted, mu, nu, weights);
-            pull_back_steps(slopes, x, weights, mu, nu, 1, w.below, w.above, ending);
-            for (int s = 1; s <= REACH; ++s)
-                sum[mu] = multiply_add(weights.w[0][s - 1], w.above[s], sum[mu]);
+            pull_back_steps(slopes, x, weights, mu, nu, ABOVE, moved, paths, ending);
+            add_paths(sum[mu], weights, paths);
         }
     }
     set(slopes, x, ending);

@@ -109,6 +109,10 @@ SITE_FN real load_unaligned(const scalar* p) {
     note_vector(p, READ);
     return real(vectors::load_unaligned(p));
 }
+SITE_FN const real* in_order(const scalar* p, int count) {
+    for (int k = 0; k < count; ++k) note_vector(p + k * LANES, READ);
+    return (const real*)p;
+}
 SITE_FN real gather(const scalar* base, lane_index index) {
     for (int i = 0; i < LANES; ++i) note(base + index[i], READ);
     return real(vectors::gather(base, index));

@@ -3,7 +3,7 @@
 // SU(2): exp(i q.sigma) = cos r + i (sin r / r) q.sigma, r = |q|.
 // SU(N): with H = -i Q and the characteristic polynomial H^N = sum_k c_k H^k (c_k real), every power is
 // H^n = sum_k q^(n)_k H^k, and exp(Q) = sum_k f_k H^k with f_k = sum_n i^n / n! q^(n)_k. The series is taken to
-// EXPONENTIAL_TERMS, good to rounding times e^|H| for |H| <= 8.
+// EXPONENTIAL_TERMS, good to rounding times e^|H| for |H| <= 8, on sites of smaller |H| to the terms that count there.
 #pragma once
 #include "math.h"
 #include "matrix.h"
@@ -52,9 +52,9 @@ SITE_FN ColorMatrix exponential_pullback(const ColorMatrix& q, const ColorMatrix
 #else
 
 #if defined(HPC_DOUBLE)
-static constexpr int EXPONENTIAL_TERMS = 40;
+static constexpr int EXPONENTIAL_TERMS = 40, FEW_TERMS = 18, SOME_TERMS = 26;
 #else
-static constexpr int EXPONENTIAL_TERMS = 26;
+static constexpr int EXPONENTIAL_TERMS = 26, FEW_TERMS = 12, SOME_TERMS = 18;
 #endif
 
 // 1 / n!
@@ -78,6 +78,13 @@ struct Polynomial {
     real c[COLORS - 1];  // of H^0 ... H^(N-2)
 };
 
+// The sites whose series ends before term n: where |H|^2 <= tr H^2 (N - 1) / N is at most 1/2 after FEW_TERMS, at most 4
+// after SOME_TERMS; what follows is less than rounding. A site's numbers do not depend on the others of its block.
+SITE_FN mask has_ended(const Polynomial& p, int n) {
+    const real size = scalar(2.0 * (COLORS - 1) / COLORS) * p.c[COLORS - 2];
+    return size <= broadcast(scalar(n <= FEW_TERMS ? -1 : n <= SOME_TERMS ? 0.5 : 4));
+}
+
 // -i a
 SITE_FN ColorMatrix over_i(const ColorMatrix& a) {
     ColorMatrix r;
@@ -97,7 +104,7 @@ SITE_FN ColorMatrix add_to_diagonal(ColorMatrix a, real re, real im) {
 SITE_FN ColorMatrix complex_multiply_add(real re, real im, const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
     UNROLL for (int k = 0; k < MATRIX_REALS; k += 2) {
-        r.a[k] = fma(-im, a.a[k + 1], fma(re, a.a[k], b.a[k]));
+        r.a[k] = fnma(im, a.a[k + 1], fma(re, a.a[k], b.a[k]));
         r.a[k + 1] = fma(im, a.a[k], fma(re, a.a[k + 1], b.a[k + 1]));
     }
     return r;
@@ -141,9 +148,11 @@ SITE_FN ColorMatrix exponential(const ColorMatrix& antihermitian) {
         f[1][k] = broadcast(0);
     }
     for (int first = 1; first <= EXPONENTIAL_TERMS; first += 2) {
+        const mask ended = has_ended(p, first);
+        if (all(ended)) break;
         UNROLL for (int n = first; n <= first + 1; ++n) {
             next_power(q, p);
-            const real factor = broadcast(over_factorial(n, n));
+            const real factor = select(ended, broadcast(0), broadcast(over_factorial(n, n)));
             real(&part)[COLORS] = f[n == first];
             UNROLL for (int k = 0; k < COLORS; ++k) part[k] = fma(factor, q[k], part[k]);
         }
@@ -168,6 +177,8 @@ SITE_FN ExponentialSlope exponential_slope(const Polynomial& p) {
         }
     }
     for (int first = 2; first <= EXPONENTIAL_TERMS; first += 2) {
+        const mask ended = has_ended(p, first + 1);
+        if (all(ended)) break;
         UNROLL for (int n = first; n <= first + 1; ++n) {
             next_power(q, p);
             real top[COLORS];
@@ -177,7 +188,7 @@ SITE_FN ExponentialSlope exponential_slope(const Polynomial& p) {
                 UNROLL for (int i = j < COLORS - 1 ? j : j - 1; i >= 1; --i) s[i][j] = fma(p.c[i], top[j], s[i - 1][j]);
                 s[0][j] = fma(p.c[0], top[j], q[j]);
             }
-            const real factor = broadcast(over_factorial(n - 1, n));
+            const real factor = select(ended, broadcast(0), broadcast(over_factorial(n - 1, n)));
             real(&part)[COLORS][COLORS] = slope.w[n == first];
             UNROLL for (int i = 0; i < COLORS; ++i)
                 UNROLL for (int j = i; j < COLORS; ++j) part[i][j] = fma(factor, s[i][j], part[i][j]);

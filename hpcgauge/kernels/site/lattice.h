@@ -108,7 +108,8 @@ SITE_FN void fetch_ahead(const Lattice& g, const Reals<COMPONENTS>& field, Site 
 #endif
 }
 
-// Calls `count` numbers of a site into the first cache; where its lanes lie apart, only those of its first block.
+// Calls `count` numbers of a site into the first cache, to be read or written; where its lanes lie apart, only those of its
+// first block.
 template <int COMPONENTS>
 SITE_FN void call_ahead(const Reals<COMPONENTS>& field, Site x, int first, int count) {
 #if !ON_GPU
@@ -195,6 +196,17 @@ SITE_FN MatrixInPlace in_place(const Matrices<COUNT>& field, Site x, int element
     return MatrixInPlace{field.reals.data + (block * COUNT + element) * (MATRIX_REALS * LANES) + lane};
 }
 SITE_FN real entry(const MatrixInPlace& a, int k) { return load(a.first + k * LANES); }
+
+// A matrix where it lies, if its lanes lie in order there; else its numbers, put into `room`.
+template <int COUNT>
+MATRIX_FN const ColorMatrix& look(const Matrices<COUNT>& field, Site x, int element, ColorMatrix& room) {
+#if !ON_GPU
+    const scalar* p = field.reals.data + ((long)x.block * COUNT + element) * (MATRIX_REALS * LANES);
+    if (x.kind == ONE_BLOCK) return *(const ColorMatrix*)in_order(p, MATRIX_REALS);
+#endif
+    fetch(field.reals, x, element * MATRIX_REALS, room.a);
+    return room;
+}
 
 // COUNT color vectors on each site, one for each right-hand side.
 template <int COUNT>

@@ -7,7 +7,7 @@ namespace site {
 SITE_FN void exponential_layer(const Lattice&, Site x, Matrices<N_DIMENSIONS> V, Matrices<N_DIMENSIONS> X,
                                Matrices<N_DIMENSIONS> Y, Matrices<N_DIMENSIONS> U, const double* rho) {
     EACH_DIRECTION {
-        const ColorMatrix q = traceless_antihermitian(get(X, x, mu) * adjoint(get(Y, x, mu)));
+        const ColorMatrix q = traceless_antihermitian(product_adjoint(get(X, x, mu), get(Y, x, mu)));
         set(V, x, mu, exponential(number(rho) * q) * get(U, x, mu));
     }
 }
@@ -17,26 +17,26 @@ SITE_FN void exponential_layer(const Lattice&, Site x, Matrices<N_DIMENSIONS> V,
 SITE_FN ColorMatrix pull_back_exponential(real rho, const ColorMatrix& q, const ColorMatrix& U, const ColorMatrix& dV,
                                           ColorMatrix& dU, real& total) {
     ColorMatrix E;
-    const ColorMatrix dq = traceless_antihermitian(exponential_pullback(rho * q, dV * adjoint(U), E));
-    dU = dU + adjoint(E) * dV;
+    const ColorMatrix dq = traceless_antihermitian(exponential_pullback(rho * q, product_adjoint(dV, U), E));
+    dU = dU + adjoint_product(E, dV);
     total = total + real_product(dq, q);
     return rho * dq;
 }
 
-// From the cotangent dV: dX (written), dY and dU (added to; they may be one field), and the total d/d rho.
-// With q = TA(X Y^+) and its cotangent dq: dX = dq Y, dY += dq^+ X.
+// From the cotangent dV: dX (written), dY and dU (added to `kept` times what stood there; they may be one field, which dU
+// is added to first), and the total d/d rho. With q = TA(X Y^+) and its cotangent dq: dX = dq Y, dY += dq^+ X.
 SITE_FN void exponential_layer_pullback(const Lattice&, Site x, Matrices<N_DIMENSIONS> dX, Matrices<N_DIMENSIONS> dY,
                                         Matrices<N_DIMENSIONS> dU, Matrices<N_DIMENSIONS> dV, Matrices<N_DIMENSIONS> X,
                                         Matrices<N_DIMENSIONS> Y, Matrices<N_DIMENSIONS> U, const double* rho,
-                                        real (&totals)[1]) {
+                                        const double* kept, real (&totals)[1]) {
     EACH_DIRECTION {
         const ColorMatrix from = get(X, x, mu), closing = get(Y, x, mu);
-        const ColorMatrix q = traceless_antihermitian(from * adjoint(closing));
-        ColorMatrix sum = get(dU, x, mu);
+        const ColorMatrix q = traceless_antihermitian(product_adjoint(from, closing));
+        ColorMatrix sum = get_kept(dU, x, mu, kept[1]);
         const ColorMatrix dq = pull_back_exponential(number(rho), q, get(U, x, mu), get(dV, x, mu), sum, totals[0]);
         set(dU, x, mu, sum);
         set(dX, x, mu, dq * closing);
-        set(dY, x, mu, get(dY, x, mu) + adjoint(dq) * from);
+        set(dY, x, mu, get_kept(dY, x, mu, kept[0]) + adjoint_product(dq, from));
     }
 }
 
@@ -45,7 +45,7 @@ SITE_FN void three_layers(const Lattice&, Site x, Matrices<N_DIMENSIONS> V0, Mat
                           Matrices<N_DIMENSIONS> V2, Matrices<N_DIMENSIONS> X, Matrices<N_DIMENSIONS> U, const double* rho) {
     const Matrices<N_DIMENSIONS> V[3] = {V0, V1, V2};
     EACH_DIRECTION {
-        const ColorMatrix link = get(U, x, mu), q = traceless_antihermitian(get(X, x, mu) * adjoint(link));
+        const ColorMatrix link = get(U, x, mu), q = traceless_antihermitian(product_adjoint(get(X, x, mu), link));
         for (int i = 0; i < 3; ++i) set(V[i], x, mu, exponential(number(rho, i) * q) * link);
     }
 }
@@ -57,11 +57,11 @@ SITE_FN void three_layers_pullback(const Lattice&, Site x, Matrices<N_DIMENSIONS
     const Matrices<N_DIMENSIONS> dV[3] = {dV0, dV1, dV2};
     EACH_DIRECTION {
         const ColorMatrix link = get(U, x, mu), from = get(X, x, mu);
-        const ColorMatrix q = traceless_antihermitian(from * adjoint(link));
+        const ColorMatrix q = traceless_antihermitian(product_adjoint(from, link));
         ColorMatrix sum = get(dU, x, mu), dq = zero_matrix();
         for (int i = 0; i < 3; ++i)
             dq = dq + pull_back_exponential(number(rho, i), q, link, get(dV[i], x, mu), sum, totals[i]);
-        set(dU, x, mu, sum + adjoint(dq) * from);
+        set(dU, x, mu, sum + adjoint_product(dq, from));
         set(dX, x, mu, dq * link);
     }
 }

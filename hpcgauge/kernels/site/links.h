@@ -9,6 +9,12 @@ namespace site {
 
 SITE_FN real number(const double* n, int k = 0) { return broadcast(scalar(n[k])); }
 
+// What stands on the own site, `kept` times; where that is 0, it is not read
+template <int COUNT>
+SITE_FN ColorMatrix get_kept(const Matrices<COUNT>& field, Site x, int element, double kept) {
+    return kept == 0 ? zero_matrix() : broadcast(scalar(kept)) * get(field, x, element);
+}
+
 // C = A B
 template <int COUNT>
 SITE_FN void multiply(const Lattice& g, Site x, Matrices<COUNT> C, Matrices<COUNT> A, Matrices<COUNT> B) {

@@ -18,6 +18,13 @@ struct ColorVector {
     real a[VECTOR_REALS];
 };
 
+// What works on whole matrices, many times over in one kernel: called, where a matrix does not stay in registers.
+#if COLORS == 2
+#define MATRIX_FN SITE_FN
+#else
+#define MATRIX_FN SITE_CALL
+#endif
+
 #define EACH_REAL UNROLL for (int k = 0; k < MATRIX_REALS; ++k)
 #define EACH_ROW UNROLL for (int row = 0; row < COLORS; ++row)
 #define EACH_COLUMN UNROLL for (int column = 0; column < COLORS; ++column)
@@ -79,6 +86,24 @@ SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) {
     r.a[3] = fma(a.a[2], b.a[1], fnma(a.a[1], b.a[2], fma(a.a[3], b.a[0], a.a[0] * b.a[3])));
     return r;
 }
+// a b^+
+SITE_FN ColorMatrix product_adjoint(const ColorMatrix& a, const ColorMatrix& b) {
+    ColorMatrix r;
+    r.a[0] = fma(a.a[3], b.a[3], fma(a.a[2], b.a[2], fma(a.a[1], b.a[1], a.a[0] * b.a[0])));
+    r.a[1] = fnma(a.a[3], b.a[2], fma(a.a[2], b.a[3], fnma(a.a[0], b.a[1], a.a[1] * b.a[0])));
+    r.a[2] = fnma(a.a[1], b.a[3], fma(a.a[3], b.a[1], fnma(a.a[0], b.a[2], a.a[2] * b.a[0])));
+    r.a[3] = fnma(a.a[2], b.a[1], fma(a.a[1], b.a[2], fnma(a.a[0], b.a[3], a.a[3] * b.a[0])));
+    return r;
+}
+// a^+ b
+SITE_FN ColorMatrix adjoint_product(const ColorMatrix& a, const ColorMatrix& b) {
+    ColorMatrix r;
+    r.a[0] = fma(a.a[3], b.a[3], fma(a.a[2], b.a[2], fma(a.a[1], b.a[1], a.a[0] * b.a[0])));
+    r.a[1] = fnma(a.a[3], b.a[2], fma(a.a[2], b.a[3], fnma(a.a[1], b.a[0], a.a[0] * b.a[1])));
+    r.a[2] = fnma(a.a[1], b.a[3], fma(a.a[3], b.a[1], fnma(a.a[2], b.a[0], a.a[0] * b.a[2])));
+    r.a[3] = fnma(a.a[2], b.a[1], fma(a.a[1], b.a[2], fnma(a.a[3], b.a[0], a.a[0] * b.a[3])));
+    return r;
+}
 SITE_FN real real_trace(const ColorMatrix& a) { return a.a[0] + a.a[0]; }
 // Re tr a b^+
 SITE_FN real real_product(const ColorMatrix& a, const ColorMatrix& b) {
@@ -133,6 +158,38 @@ SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) {
         UNROLL for (int k = 1; k < COLORS; ++k) {
             re = fnma(a.a[IM(row, k)], b.a[IM(k, column)], fma(a.a[RE(row, k)], b.a[RE(k, column)], re));
             im = fma(a.a[IM(row, k)], b.a[RE(k, column)], fma(a.a[RE(row, k)], b.a[IM(k, column)], im));
+        }
+        r.a[RE(row, column)] = re;
+        r.a[IM(row, column)] = im;
+    }
+    return r;
+}
+// a b^+
+SITE_FN ColorMatrix product_adjoint(const ColorMatrix& a, const ColorMatrix& b) {
+    ColorMatrix r;
+    EACH_ROW EACH_COLUMN {
+        real re = a.a[RE(row, 0)] * b.a[RE(column, 0)], im = a.a[IM(row, 0)] * b.a[RE(column, 0)];
+        re = fma(a.a[IM(row, 0)], b.a[IM(column, 0)], re);
+        im = fnma(a.a[RE(row, 0)], b.a[IM(column, 0)], im);
+        UNROLL for (int k = 1; k < COLORS; ++k) {
+            re = fma(a.a[IM(row, k)], b.a[IM(column, k)], fma(a.a[RE(row, k)], b.a[RE(column, k)], re));
+            im = fnma(a.a[RE(row, k)], b.a[IM(column, k)], fma(a.a[IM(row, k)], b.a[RE(column, k)], im));
+        }
+        r.a[RE(row, column)] = re;
+        r.a[IM(row, column)] = im;
+    }
+    return r;
+}
+// a^+ b
+SITE_FN ColorMatrix adjoint_product(const ColorMatrix& a, const ColorMatrix& b) {
+    ColorMatrix r;
+    EACH_ROW EACH_COLUMN {
+        real re = a.a[RE(0, row)] * b.a[RE(0, column)], im = a.a[RE(0, row)] * b.a[IM(0, column)];
+        re = fma(a.a[IM(0, row)], b.a[IM(0, column)], re);
+        im = fnma(a.a[IM(0, row)], b.a[RE(0, column)], im);
+        UNROLL for (int k = 1; k < COLORS; ++k) {
+            re = fma(a.a[IM(k, row)], b.a[IM(k, column)], fma(a.a[RE(k, row)], b.a[RE(k, column)], re));
+            im = fnma(a.a[IM(k, row)], b.a[RE(k, column)], fma(a.a[RE(k, row)], b.a[IM(k, column)], im));
         }
         r.a[RE(row, column)] = re;
         r.a[IM(row, column)] = im;

@@ -8,115 +8,126 @@ namespace site {
 
 static constexpr int PLANES = N_DIMENSIONS * (N_DIMENSIONS - 1), PATHS = PLANES * 2 * REACH;
 
+// Paths along nu, and along -nu
+enum PathSide : int { ABOVE, BELOW };
+#define EACH_SIDE UNROLL for (int side = ABOVE; side <= BELOW; ++side)
+
 // The number of the ordered pair mu, nu
 SITE_FN int plane_number(int mu, int nu) { return mu * (N_DIMENSIONS - 1) + nu - (nu > mu); }
-SITE_FN int path_number(int mu, int nu, int sigma, int s) {
-    return (plane_number(mu, nu) * 2 + (sigma < 0)) * REACH + s - 1;
-}
+SITE_FN int path_number(int mu, int nu, int side, int s) { return (plane_number(mu, nu) * 2 + side) * REACH + s - 1; }
 
 #define EACH_OTHER(mu, nu) for (int nu = 0; nu < N_DIMENSIONS; ++nu) if (nu != mu)
-#if COLORS == 2
-#define PATH_FN SITE_FN
-#else
-#define PATH_FN SITE_CALL
-#endif
 
-PATH_FN ColorMatrix product(const ColorMatrix& a, const ColorMatrix& b) { return a * b; }
-// left m right^+
-PATH_FN ColorMatrix carried_down(const ColorMatrix& left, const ColorMatrix& m, const ColorMatrix& right) {
-    return left * m * adjoint(right);
+// r = a b, r none of the factors, nor below
+MATRIX_FN void join(ColorMatrix& __restrict__ r, const ColorMatrix& a, const ColorMatrix& b) { r = a * b; }
+// r = left m right^+
+MATRIX_FN void carry_down(ColorMatrix& __restrict__ r, const ColorMatrix& left, const ColorMatrix& m, const ColorMatrix& right) {
+    r = product_adjoint(left * m, right);
 }
-// left^+ m right
-PATH_FN ColorMatrix carried_up(const ColorMatrix& left, const ColorMatrix& m, const ColorMatrix& right) {
-    return adjoint(left) * m * right;
+// r = left^+ m right
+MATRIX_FN void carry_up(ColorMatrix& __restrict__ r, const ColorMatrix& left, const ColorMatrix& m, const ColorMatrix& right) {
+    r = adjoint_product(left, m) * right;
 }
 
-// [s]: x + s nu and x - s nu, s = 0 ... REACH
+// r = m from the far end of the steps `left` and `right` of a path, carried to the near one
+SITE_FN void carry(ColorMatrix& r, int side, const ColorMatrix& left, const ColorMatrix& m, const ColorMatrix& right) {
+    if (side == ABOVE)
+        carry_down(r, left, m, right);
+    else
+        carry_up(r, left, m, right);
+}
+
+// [side][s]: x + s nu and x - s nu, s = 0 ... REACH
 struct Line {
-    Site above[REACH + 1], below[REACH + 1];
+    Site at[2][REACH + 1];
 };
 SITE_FN Line line_of(const Lattice& g, Site x, int nu) {
     Line line;
-    for (int s = 0; s <= REACH; ++s) {
-        line.above[s] = shift(g, x, nu, s);
-        line.below[s] = shift(g, x, nu, -s);
+    UNROLL for (int s = 0; s <= REACH; ++s) {
+        line.at[ABOVE][s] = shift(g, x, nu, s);
+        line.at[BELOW][s] = shift(g, x, nu, -s);
     }
     return line;
 }
 
-// The steps of the left rails: [s]: W_nu(x + s nu) and W_nu(x - s nu), of which above[REACH] and below[0] are not used.
-// They are kept where there is room.
-struct Steps {
-    ColorMatrix above[KEEPS_MATRICES ? REACH : 1], below[KEEPS_MATRICES ? REACH + 1 : 1];
+// Matrices after s = 0 ... REACH steps, where they lie or in `own`
+struct Side {
+    const ColorMatrix* at[REACH + 1];
+    ColorMatrix own[REACH + 1];
 };
-SITE_FN void steps(const Line& line, const Matrices<N_DIMENSIONS>& W, int nu, Steps& left) {
-    if (KEEPS_MATRICES) for (int s = 1; s <= REACH; ++s) {
-        left.above[s - 1] = get(W, line.above[s - 1], nu);
-        left.below[s] = get(W, line.below[s], nu);
+
+// [side][s], s >= 1: where the link of step s of a rail stands, on the left from x, on the right from x + mu
+SITE_FN Line left_steps(const Line& line) {
+    Line steps;
+    UNROLL for (int s = 1; s <= REACH; ++s) {
+        steps.at[ABOVE][s] = line.at[ABOVE][s - 1];
+        steps.at[BELOW][s] = line.at[BELOW][s];
     }
+    return steps;
 }
-SITE_FN const ColorMatrix& step(const ColorMatrix& kept, ColorMatrix& place, const Matrices<N_DIMENSIONS>& W, Site y, int nu) {
-    if (KEEPS_MATRICES) return kept;
-    place = get(W, y, nu);
-    return place;
+SITE_FN Line right_steps(const Lattice& g, Site x, int mu, int nu) {
+    Line steps;
+    UNROLL for (int s = 1; s <= REACH; ++s) {
+        steps.at[ABOVE][s] = shift(g, x, mu, 1, nu, s - 1);
+        steps.at[BELOW][s] = shift(g, x, mu, 1, nu, -s);
+    }
+    return steps;
 }
-SITE_FN const ColorMatrix& step_above(const Line& line, const Matrices<N_DIMENSIONS>& W, int nu, Steps& left, int s) {
-    return step(left.above[KEEPS_MATRICES ? s : 0], left.above[0], W, line.above[s], nu);
-}
-SITE_FN const ColorMatrix& step_below(const Line& line, const Matrices<N_DIMENSIONS>& W, int nu, Steps& left, int s) {
-    return step(left.below[KEEPS_MATRICES ? s : 0], left.below[0], W, line.below[s], nu);
+SITE_FN void step_links(const Line& steps, const Matrices<N_DIMENSIONS>& W, int nu, Side (&links)[2]) {
+    EACH_SIDE UNROLL for (int s = 1; s <= REACH; ++s) links[side].at[s] = &look(W, steps.at[side][s], nu, links[side].own[s]);
 }
 
 // sum_{sigma nu s} w P_{sigma nu,s}(W), from the far end: V(x) [w_1 W(x+nu) + V(x+nu) [w_2 W(x+2nu) + ...] V^+] V(x+mu)^+
 SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Reals<PATHS> weights, Matrices<N_DIMENSIONS> W) {
-    ColorMatrix total[N_DIMENSIONS];
+    ColorMatrix total[N_DIMENSIONS], inner, room;
     EACH_DIRECTION total[mu] = zero_matrix();
-    Steps left;
+    Side left[2];
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu);
-        steps(line, W, nu, left);
+        step_links(left_steps(line), W, nu, left);
         EACH_OTHER(nu, mu) {
-            ColorMatrix above = zero_matrix(), below = zero_matrix();
-            for (int s = REACH; s >= 1; --s) {
-                above = multiply_add(get(weights, x, path_number(mu, nu, 1, s)), get(W, line.above[s], mu), above);
-                above = carried_down(step_above(line, W, nu, left, s - 1), above, get(W, shift(g, x, mu, 1, nu, s - 1), nu));
-                below = multiply_add(get(weights, x, path_number(mu, nu, -1, s)), get(W, line.below[s], mu), below);
-                below = carried_up(step_below(line, W, nu, left, s), below, get(W, shift(g, x, mu, 1, nu, -s), nu));
+            const Line right = right_steps(g, x, mu, nu);
+            ColorMatrix carried[2] = {zero_matrix(), zero_matrix()};
+            real w[2][REACH];
+            EACH_SIDE fetch(weights, x, path_number(mu, nu, side, 1), w[side]);
+            UNROLL for (int s = REACH; s >= 1; --s) {
+                EACH_SIDE {
+                    const ColorMatrix& far = look(W, line.at[side][s], mu, room);
+                    EACH_REAL inner.a[k] = fma(w[side][s - 1], far.a[k], carried[side].a[k]);
+                    carry(carried[side], side, *left[side].at[s], inner, look(W, right.at[side][s], nu, room));
+                }
             }
-            total[mu] = total[mu] + above + below;
+            EACH_REAL total[mu].a[k] = total[mu].a[k] + carried[ABOVE].a[k] + carried[BELOW].a[k];
         }
     }
     EACH_DIRECTION set(sum, x, mu, total[mu]);
 }
 
-// [s - 1]: Re tr M_mu P_{+nu,s}(W)^+ and Re tr M_mu P_{-nu,s}(W)^+, M carried along the paths
-SITE_FN void traces_above(const Lattice& g, Site x, const Line& line, Steps& left, const ColorMatrix& M,
-                          const Matrices<N_DIMENSIONS>& W, int mu, int nu, real (&traces)[REACH]) {
-    ColorMatrix moved = M;
-    for (int s = 1; s <= REACH; ++s) {
-        moved = carried_up(step_above(line, W, nu, left, s - 1), moved, get(W, shift(g, x, mu, 1, nu, s - 1), nu));
-        traces[s - 1] = real_product(moved, get(W, line.above[s], mu));
-    }
-}
-SITE_FN void traces_below(const Lattice& g, Site x, const Line& line, Steps& left, const ColorMatrix& M,
-                          const Matrices<N_DIMENSIONS>& W, int mu, int nu, real (&traces)[REACH]) {
-    ColorMatrix moved = M;
-    for (int s = 1; s <= REACH; ++s) {
-        moved = carried_down(step_below(line, W, nu, left, s), moved, get(W, shift(g, x, mu, 1, nu, -s), nu));
-        traces[s - 1] = real_product(moved, get(W, line.below[s], mu));
+// [s - 1]: Re tr M_mu P_{sigma nu,s}(W)^+, M carried along the paths
+SITE_FN void traces(const Line& line, const Side (&left)[2], const Line& right, const ColorMatrix& M,
+                    const Matrices<N_DIMENSIONS>& W, int mu, int nu, int side, real (&found)[REACH]) {
+    ColorMatrix moved[2], room;
+    const ColorMatrix* from = &M;
+    UNROLL for (int s = 1; s <= REACH; ++s) {
+        carry(moved[s % 2], BELOW - side, *left[side].at[s], *from, look(W, right.at[side][s], nu, room));
+        from = &moved[s % 2];
+        found[s - 1] = real_product(*from, look(W, line.at[side][s], mu, room));
     }
 }
 
 // Re tr W_mu P_{+nu,s}(W)^+, the loops of s steps along nu and one along mu; what stands at sigma = - is left alone
-SITE_FN void loop_traces(const Lattice& g, Site x, Reals<PATHS> traces, Matrices<N_DIMENSIONS> W) {
-    Steps left;
+SITE_FN void loop_traces(const Lattice& g, Site x, Reals<PATHS> loops, Matrices<N_DIMENSIONS> W) {
+    Side left[2];
+    ColorMatrix room;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu);
-        steps(line, W, nu, left);
+        step_links(left_steps(line), W, nu, left);
         EACH_OTHER(nu, mu) {
+            const Line right = right_steps(g, x, mu, nu);
+            call_ahead(loops, x, path_number(mu, nu, ABOVE, 1), REACH);
             real found[REACH];
-            traces_above(g, x, line, left, get(W, x, mu), W, mu, nu, found);
-            put(traces, x, path_number(mu, nu, 1, 1), found);
+            traces(line, left, right, look(W, x, mu, room), W, mu, nu, ABOVE, found);
+            put(loops, x, path_number(mu, nu, ABOVE, 1), found);
         }
     }
 }

@@ -86,18 +86,19 @@ typedef uint64 words;
 
 #if defined(HPC_DOUBLE)
 SITE_FN real fma(real a, real b, real c) { return __fma_rn(a, b, c); }
+SITE_FN real fnma(real a, real b, real c) { return __fma_rn(-a, b, c); }
 SITE_FN real sqrt(real a) { return __dsqrt_rn(a); }
 SITE_FN integer bits(real a) { return __double_as_longlong(a); }
 SITE_FN real from_bits(integer a) { return __longlong_as_double(a); }
 #else
 SITE_FN real fma(real a, real b, real c) { return __fmaf_rn(a, b, c); }
+SITE_FN real fnma(real a, real b, real c) { return __fmaf_rn(-a, b, c); }
 SITE_FN real sqrt(real a) { return __fsqrt_rn(a); }
 SITE_FN integer bits(real a) { return __float_as_int(a); }
 SITE_FN real from_bits(integer a) { return __int_as_float(a); }
 SITE_FN wide_integer bits(wide a) { return __double_as_longlong(a); }
 SITE_FN wide from_bits(wide_integer a) { return __longlong_as_double(a); }
 #endif
-SITE_FN real fnma(real a, real b, real c) { return fma(-a, b, c); }
 SITE_FN bool any(bool m) { return m; }
 SITE_FN bool all(bool m) { return m; }
 SITE_FN real broadcast(scalar a) { return a; }

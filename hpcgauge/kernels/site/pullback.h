@@ -12,28 +12,31 @@
 
 namespace site {
 
-// What stands at x + s nu and x - s nu, s = 0 ... REACH
-struct Sides {
-    ColorMatrix above[REACH + 1], below[REACH + 1];
-};
-
-// Products of s links along nu: from y = x + i mu to y + s nu, and from y - s nu to y
-SITE_FN void rails(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& W, int mu, int i, int nu, Sides& rail) {
-    rail.above[1] = get(W, shift(g, x, mu, i), nu);
-    rail.below[1] = get(W, shift(g, x, mu, i, nu, -1), nu);
-    ROLLED for (int s = 2; s <= REACH; ++s) {
-        rail.above[s] = product(rail.above[s - 1], get(W, shift(g, x, mu, i, nu, s - 1), nu));
-        rail.below[s] = product(get(W, shift(g, x, mu, i, nu, -s), nu), rail.below[s - 1]);
+// Products of the links of s steps: from y to y + s nu above, from y - s nu to y below
+SITE_FN void rails(const Line& steps, const Matrices<N_DIMENSIONS>& W, int nu, Side (&rail)[2]) {
+    ColorMatrix room;
+    EACH_SIDE rail[side].at[1] = &look(W, steps.at[side][1], nu, rail[side].own[1]);
+    UNROLL for (int s = 2; s <= REACH; ++s) {
+        join(rail[ABOVE].own[s], *rail[ABOVE].at[s - 1], look(W, steps.at[ABOVE][s], nu, room));
+        join(rail[BELOW].own[s], look(W, steps.at[BELOW][s], nu, room), *rail[BELOW].at[s - 1]);
+        EACH_SIDE rail[side].at[s] = &rail[side].own[s];
     }
 }
 
-// M_mu(x + s nu) and M_mu(x - s nu) carried to x, s = 0 ... last; of W these are the paths P_{+nu,s} and P_{-nu,s}
-SITE_FN void carry(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu, const Sides& left, const Sides& right, int last,
-                   Sides& carried) {
-    carried.above[0] = carried.below[0] = get(M, line.above[0], mu);
-    ROLLED for (int s = 1; s <= last; ++s) {
-        carried.above[s] = carried_down(left.above[s], get(M, line.above[s], mu), right.above[s]);
-        carried.below[s] = carried_up(left.below[s], get(M, line.below[s], mu), right.below[s]);
+// Between the rails of a pair mu, nu
+struct Rails {
+    Side left[2], right[2];
+};
+
+// M_mu(x + s nu) or M_mu(x - s nu) carried to x, s = 0 ... last; of W these are the paths P_{nu,s} or P_{-nu,s}
+SITE_FN void carry_all(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu, const Rails& rails, int side, int last,
+                       Side& carried) {
+    ColorMatrix room;
+    carried.at[0] = &look(M, line.at[side][0], mu, carried.own[0]);
+    UNROLL for (int s = 1; s <= last; ++s) {
+        if (s < last) call_ahead(M, line.at[side][s + 1], mu);
+        carry(carried.own[s], side, *rails.left[side].at[s], look(M, line.at[side][s], mu, room), *rails.right[side].at[s]);
+        carried.at[s] = &carried.own[s];
     }
 }
 
@@ -53,28 +56,36 @@ SITE_FN Ending no_steps() {
     return r;
 }
 
+// The slopes of the right rail's steps
+SITE_FN int right_slopes(int mu, int nu, int side) { return 2 * N_DIMENSIONS + 2 * plane_number(mu, nu) + side; }
+
 // Adds the paths along sigma nu beside mu; `moved`: A_j, `paths`: P_r
-SITE_FN void pull_back_steps(const Slopes& slopes, Site x, const Weights& weights, int mu, int nu, int sigma,
-                             const ColorMatrix* moved, const ColorMatrix* paths, Ending& ending) {
+SITE_FN void pull_back_steps(const Slopes& slopes, Site x, const Weights& weights, int mu, int nu, int side,
+                             const Side& moved, const Side& paths, Ending& ending) {
     ColorMatrix arriving[REACH];  // [r]: sum_j w A_j
     for (int k = 0; k < MATRIX_REALS; ++k) {
         UNROLL for (int r = 0; r < REACH; ++r) {
-            real sum = weights.w[1][r] * moved[1].a[k];
-            UNROLL for (int j = 2; j + r <= REACH; ++j) sum = fma(weights.w[j][j + r - 1], moved[j].a[k], sum);
+            real sum = weights.w[1][r] * moved.own[1].a[k];
+            UNROLL for (int j = 2; j + r <= REACH; ++j) sum = fma(weights.w[j][j + r - 1], moved.own[j].a[k], sum);
             arriving[r].a[k] = sum;
         }
     }
     Traceless first, left, right;
-    closed_products(arriving, paths, first, left, right);
+    closed_products(arriving, paths.at, first, left, right);
     ending.ahead[mu] = ending.ahead[mu] + first;
     // V = W_nu(x - nu), or W_nu(x)^+, which turns the sign
-    if (sigma > 0)
+    if (side == ABOVE)
         ending.behind[nu] = ending.behind[nu] + left;
     else
         ending.ahead[nu] = ending.ahead[nu] - left;
-    set(slopes, x, 2 * N_DIMENSIONS + 2 * plane_number(mu, nu) + (sigma < 0), right);
+    set(slopes, x, right_slopes(mu, nu, side), right);
 }
 
+// Calls what the last lines of a pullback write, before the work on the last direction
+SITE_FN void call_ending(const Slopes& slopes, Site x, int nu) {
+    if (nu < N_DIMENSIONS - 1) return;
+    for (int k = 0; k < 2 * N_DIMENSIONS; ++k) call_ahead(slopes, x, k);
+}
 SITE_FN void set(const Slopes& slopes, Site x, const Ending& ending) {
     EACH_DIRECTION {
         set(slopes, x, mu, ending.ahead[mu]);
@@ -87,24 +98,29 @@ SITE_FN void set(const Slopes& slopes, Site x, const Ending& ending) {
 SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS> shifted, Reals<PATHS> a,
                            Matrices<N_DIMENSIONS> M, Matrices<N_DIMENSIONS> W) {
     Ending ending = no_steps();
-    Sides left, right, m, w;
+    Rails both;
+    Side moved, paths;
     Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu);
-        rails(g, x, W, nu == 0, 0, nu, left);
+        call_ending(slopes, x, nu);
+        rails(left_steps(line), W, nu, both.left);
         EACH_OTHER(nu, mu) {
-            rails(g, x, W, mu, 1, nu, right);
-            carry(line, M, mu, left, right, REACH, m);
-            carry(line, W, mu, left, right, REACH - 1, w);
-            for (int sigma = 1; sigma >= -1; sigma -= 2) {
-                const ColorMatrix* const moved = sigma > 0 ? m.below : m.above;
-                const ColorMatrix* const paths = sigma > 0 ? w.above : w.below;
-                const int first = path_number(mu, nu, sigma, 1);
-                for (int j = 1; j <= REACH; ++j) fetch(a, sigma > 0 ? line.below[j] : line.above[j], first, weights.w[j]);
-                pull_back_steps(slopes, x, weights, mu, nu, sigma, moved, paths, ending);
+            rails(right_steps(g, x, mu, nu), W, nu, both.right);
+            EACH_SIDE {
+                const int first = path_number(mu, nu, side, 1);
+                call_ahead(slopes, x, right_slopes(mu, nu, side));
+                call_ahead(shifted, x, first, REACH);
+                for (int j = 1; j <= REACH; ++j) call_ahead(a, line.at[BELOW - side][j], first, REACH);
+                call_ahead(W, line.at[side][1], mu);
+                carry_all(line, M, mu, both, BELOW - side, REACH, moved);
+                carry_all(line, W, mu, both, side, REACH - 1, paths);
+                UNROLL for (int j = 1; j <= REACH; ++j) fetch(a, line.at[BELOW - side][j], first, weights.w[j]);
+                if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
+                pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
                 real found[REACH];
-                for (int s = 1; s <= REACH; ++s)
-                    found[s - 1] = attention_slope(weights.w[1][s - 1]) * real_product(moved[1], paths[s - 1]);
+                UNROLL for (int s = 1; s <= REACH; ++s)
+                    found[s - 1] = attention_slope(weights.w[1][s - 1]) * real_product(moved.own[1], *paths.at[s - 1]);
                 put(shifted, x, first, found);
             }
         }

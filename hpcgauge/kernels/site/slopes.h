@@ -11,10 +11,10 @@ namespace site {
 typedef TracelessMatrices<2 * (N_DIMENSIONS + PLANES)> Slopes;
 
 // BOTH: paths along nu and -nu; else along nu alone.
-// dW_nu(x) += [S_nu(x) + sum_mu S_{mu,-nu}(x - mu)] W_nu(x) + W_nu(x) [S_{D+nu}(x + nu) - sum_mu S_{mu,+nu}(x + nu - mu)]
+// dW_nu(x) = kept dW_nu(x) + [S_nu(x) + sum_mu S_{mu,-nu}(x - mu)] W_nu(x) + W_nu(x) [S_{D+nu}(x + nu) - sum_mu S_{mu,+nu}(x + nu - mu)]
 template <bool BOTH>
 SITE_FN void with_slopes(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>& dW, const Slopes& slopes,
-                         const Matrices<N_DIMENSIONS>& W) {
+                         const Matrices<N_DIMENSIONS>& W, double kept) {
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         Traceless ahead = get(slopes, x, nu), behind = get(slopes, up(g, x, nu), N_DIMENSIONS + nu);
         EACH_OTHER(nu, mu) {
@@ -23,16 +23,18 @@ SITE_FN void with_slopes(const Lattice& g, Site x, const Matrices<N_DIMENSIONS>&
             if (BOTH) ahead = ahead + get(slopes, down(g, x, mu), first + 1);
         }
         const ColorMatrix link = get(W, x, nu);
-        set(dW, x, nu, get(dW, x, nu) + matrix(ahead) * link + link * matrix(behind));
+        set(dW, x, nu, get_kept(dW, x, nu, kept) + matrix(ahead) * link + link * matrix(behind));
     }
 }
 
-SITE_FN void add_slopes(const Lattice& g, Site x, Matrices<N_DIMENSIONS> dW, Slopes slopes, Matrices<N_DIMENSIONS> W) {
-    with_slopes<true>(g, x, dW, slopes, W);
+SITE_FN void add_slopes(const Lattice& g, Site x, Matrices<N_DIMENSIONS> dW, Slopes slopes, Matrices<N_DIMENSIONS> W,
+                        const double* kept) {
+    with_slopes<true>(g, x, dW, slopes, W, kept[0]);
 }
 
-SITE_FN void add_loop_slopes(const Lattice& g, Site x, Matrices<N_DIMENSIONS> dW, Slopes slopes, Matrices<N_DIMENSIONS> W) {
-    with_slopes<false>(g, x, dW, slopes, W);
+SITE_FN void add_loop_slopes(const Lattice& g, Site x, Matrices<N_DIMENSIONS> dW, Slopes slopes, Matrices<N_DIMENSIONS> W,
+                             const double* kept) {
+    with_slopes<false>(g, x, dW, slopes, W, kept[0]);
 }
 
 }  // namespace site

@@ -40,6 +40,10 @@ SITE_FN Traceless get(const TracelessMatrices<COUNT>& field, Site x, int element
     return r;
 }
 template <int COUNT>
+SITE_FN void call_ahead(const TracelessMatrices<COUNT>& field, Site x, int element) {
+    call_ahead(field.reals, x, element * TRACELESS_REALS, TRACELESS_REALS);
+}
+template <int COUNT>
 SITE_FN void set(const TracelessMatrices<COUNT>& field, Site x, int element, const Traceless& value) {
     put(field.reals, x, element * TRACELESS_REALS, value.a);
 }
@@ -50,14 +54,14 @@ SITE_FN ColorMatrix matrix(const Traceless& q) { return ColorMatrix{{broadcast(0
 
 // left = TA(sum_k a_k b_k^+), first = its k = 0, right = TA(sum_k b_k^+ a_k)
 template <int COUNT>
-SITE_FN void closed_products(const ColorMatrix (&a)[COUNT], const ColorMatrix* b, Traceless& first, Traceless& left,
+SITE_FN void closed_products(const ColorMatrix (&a)[COUNT], const ColorMatrix* const* b, Traceless& first, Traceless& left,
                              Traceless& right) {
     Traceless even = zero_traceless(), odd = zero_traceless();
     UNROLL for (int k = 0; k < COUNT; ++k) {
         UNROLL for (int i = 0; i < 3; ++i) {
             const int j = 1 + (i + 1) % 3, l = 1 + (i + 2) % 3;
-            even.a[i] = fma(-a[k].a[0], b[k].a[i + 1], fma(a[k].a[i + 1], b[k].a[0], even.a[i]));
-            odd.a[i] = fma(-a[k].a[l], b[k].a[j], fma(a[k].a[j], b[k].a[l], odd.a[i]));
+            even.a[i] = fnma(a[k].a[0], b[k]->a[i + 1], fma(a[k].a[i + 1], b[k]->a[0], even.a[i]));
+            odd.a[i] = fnma(a[k].a[l], b[k]->a[j], fma(a[k].a[j], b[k]->a[l], odd.a[i]));
         }
         if (k == 0) first = even + odd;
     }
@@ -160,17 +164,17 @@ SITE_FN Traceless traceless(const Antihermitian& x, int sign) {
 
 // left = TA(sum_k a_k b_k^+), first = its k = 0, right = TA(sum_k b_k^+ a_k)
 template <int COUNT>
-SITE_CALL void closed_products(const ColorMatrix (&a)[COUNT], const ColorMatrix* b, Traceless& first, Traceless& left,
+SITE_CALL void closed_products(const ColorMatrix (&a)[COUNT], const ColorMatrix* const* b, Traceless& first, Traceless& left,
                                Traceless& right) {
     Antihermitian x = zero_antihermitian();
     for (int k = 0; k < COUNT; ++k) {
-        UNROLL for (int i = 0; i < COLORS; ++i) add_outer(x, column_of(a[k], i), column_of(b[k], i));
+        UNROLL for (int i = 0; i < COLORS; ++i) add_outer(x, column_of(a[k], i), column_of(*b[k], i));
         if (k == 0) first = traceless(x, 1);
     }
     left = traceless(x, 1);
     x = zero_antihermitian();  // of the conjugate, so that the rows need no change of sign
     for (int k = 0; k < COUNT; ++k)
-        UNROLL for (int i = 0; i < COLORS; ++i) add_outer(x, row_of(b[k], i), row_of(a[k], i));
+        UNROLL for (int i = 0; i < COLORS; ++i) add_outer(x, row_of(*b[k], i), row_of(a[k], i));
     right = traceless(x, -1);
 }
 

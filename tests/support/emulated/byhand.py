@@ -35,8 +35,10 @@ class Hand:
         return stream
 
     def kernel(self, text: str, name: str = "launch") -> int:
-        """The function of a translation unit."""
-        module = self.driver.moduleLoadData(machine_code(text, "by_hand", "sm_90").code)
+        """The function of a translation unit, compiled for the card that is there."""
+        card = self.runtime.getDeviceProperties(0)
+        architecture = f"sm_{card['major']}{card['minor']}"
+        module = self.driver.moduleLoadData(machine_code(text, "by_hand", architecture).code)
         function: int = self.driver.moduleGetFunction(module, name)
         return function
 
@@ -57,20 +59,55 @@ class Hand:
     def launch(
         self, function: int, argument: Any, blocks: int = 1, threads: int = 32, stream: int | None = None
     ) -> None:
-        """Asks for a kernel. `argument`: its struct as a NumPy scalar, or the words of 8 bytes it is made of."""
+        """Asks for a kernel. `argument`: its struct as a NumPy array, or the words of 8 bytes it is made of."""
         if isinstance(argument, tuple):
             argument = np.array(argument, np.int64)
+        self.launch_shape(function, argument, (blocks, 1, 1, threads, 1, 1), stream)
+
+    def launch_shape(
+        self, function: int, argument: np.ndarray, shape: tuple[int, ...], stream: int | None = None
+    ) -> None:
+        """The same with all extents of the grid and of a block."""
         addresses = (ctypes.c_void_p * 1)(argument.ctypes.data)
         chosen = self.stream if stream is None else stream
-        shape = (blocks, 1, 1, threads, 1, 1)
         self.driver.launchKernel(function, *shape, 0, chosen, ctypes.addressof(addresses), 0)
 
 
+class CardMemory:
+    """Memory of the emulated card with the face of tests.support.ptx.memory.Memory."""
+
+    def __init__(self) -> None:
+        self.hand = Hand()
+
+    def add(self, array: np.ndarray, is_writable: bool) -> int:
+        """The address of a copy of an array."""
+        return self.hand.put(array)
+
+    def read(self, address: int, like: np.ndarray) -> np.ndarray:
+        """What lies at an address, as an array like another."""
+        return self.hand.get(address, like)
+
+
+class CardMachine:
+    """Launches on the emulated card with the face of tests.support.ptx.machine.Machine; a program is a function."""
+
+    def __init__(self, program: int, memory: CardMemory, grid: tuple[int, int], threads: int):
+        self.program, self.memory, self.shape = program, memory, (*grid, 1, threads, 1, 1)
+
+    def run(self, argument: bytes) -> None:
+        """Asks for the kernel."""
+        self.memory.hand.launch_shape(self.program, np.frombuffer(argument, np.uint8), self.shape)
+
+
 class CardLaunch:
-    """One rank's launches of a kernel on the emulated card. `call`: struct Call, which a test may change."""
+    """One rank's launches of a kernel on the emulated card.
+
+    A test may change `call`, the struct Call, and `stream`, where the kernel runs.
+    """
 
     def __init__(self, function: int, case: Case, fields: dict[str, Field], tables: WarpTables):
         self.hand, self.function, kernel = Hand(), function, case.entry.kernel
+        self.stream = self.hand.stream
         self.fields = [fields[argument.name] for argument in kernel.fields]
         self._bins = np.zeros((COPIES, kernel.n_sums, BINS), np.int64)
         given = {
@@ -91,7 +128,7 @@ class CardLaunch:
         """Asks for the kernel on a list of warps."""
         call = self.call.copy()
         call["warps"], call["n_warps"] = self.hand.put(warps), len(warps)
-        self.hand.launch(self.function, call, -(-len(warps) * WARP // THREADS), THREADS)
+        self.hand.launch(self.function, call, -(-len(warps) * WARP // THREADS), THREADS, self.stream)
 
     def finish(self) -> np.ndarray:
         """The bins [sum][16] of this rank; what was written is in the fields then."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,12 @@ from hpcgauge.kernels.build import load_library
 from tests.support.emulated.errors import CUDARuntimeError
 from tests.support.emulated.settings import ORDERS, Settings
 
-FOLDER = Path(__file__).parent / "card"
+FOLDER = Path(__file__).parent / "executor"
 # In this order they are one translation unit.
-PARTS = ("executor", "fibers", "warps", "memory", "faults", "work", "streams", "captures", "interface")
+PARTS = ("agreed", "fibers", "warps", "memory", "faults", "work", "streams", "captures", "interface")
 WORD, LONG, INT = ctypes.c_uint64, ctypes.c_long, ctypes.c_int
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    "reset": (WORD, INT, WORD),
+    "start": (WORD, INT, WORD),
     "end": (),
     "message": (),
     "executor": (),
@@ -49,14 +51,28 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "graph_destroy": (LONG,),
     "instance_destroy": (LONG,),
 }
-RESULTS = {"message": ctypes.c_char_p, "executor": WORD, "reset": None, "end": None, "set_device": None}
+RESULTS = {"message": ctypes.c_char_p, "executor": WORD, "start": None, "end": None, "set_device": None}
 
 
 @functools.cache
-def library() -> ctypes.PyDLL:
-    """The executor. No other thread of Python runs while it works, since the memory of the card is open then."""
-    text = "\n".join(part_text(part) for part in PARTS)
-    loaded = ctypes.PyDLL(load_library(text, "emulated_card")._name)
+def _image() -> bytes:
+    """The executor as a library."""
+    return Path(load_library("\n".join(part_text(part) for part in PARTS), "emulated_card")._name).read_bytes()
+
+
+def load_copy(image: bytes) -> ctypes.PyDLL:
+    """A library of its own, though it be the same as another one. No other thread of Python runs while it does."""
+    handle, path = tempfile.mkstemp(suffix=".so")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(image)
+        return ctypes.PyDLL(path)
+    finally:
+        os.unlink(path)
+
+
+def _executor() -> ctypes.PyDLL:
+    loaded = load_copy(_image())
     for name, arguments in ARGUMENTS.items():
         function = loaded[f"card_{name}"]
         function.argtypes, function.restype = arguments, RESULTS.get(name, LONG)
@@ -70,12 +86,12 @@ def part_text(part: str) -> str:
 
 
 class Card:
-    """The cards of this process, as new: nothing allocated, no error."""
+    """Cards as new, nothing allocated, no error. Those of several objects know nothing of each other."""
 
     def __init__(self, settings: Settings):
-        self.settings, self.library = settings, library()
+        self.settings, self.library = settings, _executor()
         self.device, self.has_context = 0, False
-        self.library.reset(settings.seed, ORDERS.index(settings.order), settings.memory)
+        self.library.start(settings.seed, ORDERS.index(settings.order), settings.memory)
 
     def check(self, answer: int) -> int:
         """An answer of the executor; CUDARuntimeError when it is an error."""

@@ -18,8 +18,8 @@ from tests.support.emulated.card import part_text
 from tests.support.emulated.errors import NVRTCError
 
 FLAGS = (
-    "-O1 -fpeel-loops -march=native -fno-math-errno -fno-trapping-math -shared -fPIC -fvisibility=hidden -nostdinc -s -w"
-    " -fmax-errors=5"
+    "-O1 -fpeel-loops -march=native -fno-math-errno -fno-trapping-math -shared -fPIC -fvisibility=hidden -nostdinc -s"
+    " -w -fmax-errors=5"
 ).split()
 ARCHITECTURES = (75, 80, 86, 87, 88, 89, 90, 100, 103, 107, 110, 120, 121)
 IGNORED = ("--device-as-default-execution-space", "--device-int128", "--ptxas-options=")
@@ -91,7 +91,7 @@ def nvrtc_names() -> dict[str, Any]:
 @functools.cache
 def _front() -> str:
     """What stands before a unit."""
-    return part_text("executor") + Path(__file__).with_name("unit.h").read_text() + '#line 1 "unit.cu"\n'
+    return part_text("agreed") + Path(__file__).with_name("unit.h").read_text() + '#line 1 "unit.cu"\n'
 
 
 @functools.cache

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import os
-import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.emulated.card import Card
+from tests.support.emulated.card import Card, load_copy
 from tests.support.emulated.compiler import Contents, contents
 from tests.support.emulated.errors import CUDADriverError
 
@@ -22,7 +20,7 @@ MAX_THREADS, SHARED, CONSTANT, LOCAL, REGISTERS, PTX_VERSION, BINARY_VERSION = r
 class Module:
     """A loaded library; `kernels`: the executor's handles of its kernels."""
 
-    library: ctypes.CDLL
+    library: ctypes.PyDLL
     contents: Contents
     kernels: dict[str, int] = field(default_factory=dict)
 
@@ -53,8 +51,14 @@ class Driver:
         if found.architecture // 10 != settings.capability // 10 or found.architecture > settings.capability:
             raise CUDADriverError(209)
         number = next(self.numbers)
-        self.modules[number] = Module(_loaded(image, self.card.library.executor()), found)
+        self.modules[number] = Module(self._loaded(image), found)
         return number
+
+    def _loaded(self, image: bytes) -> ctypes.PyDLL:
+        library = load_copy(image)
+        library.emulated_attach.argtypes = [ctypes.c_void_p]
+        library.emulated_attach(self.card.library.executor())
+        return library
 
     def moduleGetFunction(self, module: int, funcname: str) -> int:
         if module not in self.modules:
@@ -115,17 +119,3 @@ class Driver:
                 check(answer)
 
         return launchKernel
-
-
-def _loaded(image: bytes, executor: int) -> ctypes.CDLL:
-    """A library of its own, though it be the same as another one."""
-    handle, path = tempfile.mkstemp(suffix=".so")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(image)
-        library = ctypes.CDLL(path)
-    finally:
-        os.unlink(path)
-    library.emulated_attach.argtypes = [ctypes.c_void_p]
-    library.emulated_attach(executor)
-    return library

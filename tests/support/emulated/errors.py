@@ -5,7 +5,7 @@ from __future__ import annotations
 RUNTIME = {
     1: "cudaErrorInvalidValue: invalid argument",
     2: "cudaErrorMemoryAllocation: out of memory",
-    9: "cudaErrorInvalidConfiguration: invalid configuration argument",
+    4: "cudaErrorCudartUnloading: driver shutting down",
     35: "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version",
     100: "cudaErrorNoDevice: no CUDA-capable device is detected",
     101: "cudaErrorInvalidDevice: invalid device ordinal",
@@ -24,6 +24,7 @@ RUNTIME = {
 }
 DRIVER = {
     1: "CUDA_ERROR_INVALID_VALUE: invalid argument",
+    4: "CUDA_ERROR_DEINITIALIZED: driver shutting down",
     200: "CUDA_ERROR_INVALID_IMAGE: device kernel image is invalid",
     201: "CUDA_ERROR_INVALID_CONTEXT: invalid device context",
     209: "CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image is available for execution on the device",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 VARIABLE = "HPCGAUGE_EMULATED"
-# As in card/streams.h
+# As in executor/streams.h
 ORDERS = ("late", "others", "mixed", "drawn")
 
 

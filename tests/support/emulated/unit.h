@@ -2,7 +2,7 @@
 //
 // Only what the units use: any other name of CUDA is an error of the compiler that names it. No block barriers and no
 // shared memory, which the units must not have. A thread is one call of a kernel; `emulated_card` says where it is and
-// lets the threads of a warp meet. card/executor.h stands before this text.
+// lets the threads of a warp meet. executor/agreed.h stands before this text.
 #define __CUDACC__ 1
 #define __CUDACC_RTC__ 1
 #define __device__

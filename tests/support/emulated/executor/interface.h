@@ -3,7 +3,7 @@
 
 namespace card {
 
-constexpr int INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONFIGURATION = 9, INVALID_HANDLE = 400;
+constexpr int INVALID_VALUE = 1, OUT_OF_MEMORY = 2, SHUTTING_DOWN = 4, INVALID_HANDLE = 400;
 constexpr long FIRST_HANDLE = 0x1000;
 enum CopyKind { HOST_TO_HOST, HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE, BY_ADDRESS };
 
@@ -11,16 +11,18 @@ static long last_handle = FIRST_HANDLE;
 static int device;
 static Word memory_bytes;
 static std::unordered_map<long, std::unique_ptr<Stream>> stream_of;
-static std::vector<std::unique_ptr<Stream>> destroyed;
 static std::unordered_map<long, Event> event_of;
-static std::unordered_map<long, Kernel> kernel_of;
+static std::unordered_map<long, std::unique_ptr<Kernel>> kernel_of;
+// Work and events may still name what is destroyed.
+static std::vector<std::unique_ptr<Stream>> destroyed;
+static std::vector<std::unique_ptr<Kernel>> unloaded;
 // Graphs, and graphs that can be launched
 static std::unordered_map<long, std::shared_ptr<Graph>> graph_of, instance_of;
 
 static Stream* find_stream(long handle) {
     if (handle == 0 || handle == 1) return &legacy;
     const auto found = stream_of.find(handle);
-    return found == stream_of.end() || found->second->device != device ? nullptr : found->second.get();
+    return found == stream_of.end() ? nullptr : found->second.get();
 }
 template <class Value>
 static Value* find(std::unordered_map<long, Value>& values, long handle) {
@@ -41,28 +43,22 @@ using namespace card;
     if (!found_) return -INVALID_HANDLE;                     \
     Stream& stream = *found_;
 
-// A card as new: nothing allocated, no error. Pinned memory is the host's and stays.
-FACE void card_reset(Word seed, int order, Word bytes) {
+FACE void card_start(Word seed, int order, Word bytes) {
     random_state = 2 * seed + 1;
     for (int k = 0; k < 8; ++k) random_word();
     chosen_order = order;
     memory_bytes = bytes;
-    failed = device = 0;
-    message[0] = 0;
-    stream_of.clear();
-    destroyed.clear();
-    event_of.clear();
-    kernel_of.clear();
-    graph_of.clear();
-    instance_of.clear();
-    legacy = Stream();
     streams = {&legacy};
-    memset(n_done, 0, sizeof n_done);
     start_memory();
     warp::renew();
     watch_faults();
 }
-FACE void card_end() { unwatch_faults(); }
+// Its memory is gone, and it answers nothing else; pinned memory is the host's and stays.
+FACE void card_end() {
+    failed = SHUTTING_DOWN;
+    unwatch_faults();
+    end_memory();
+}
 FACE const char* card_message() { return message; }
 FACE void* card_executor() { return &here; }
 FACE long card_done(int action) { return n_done[action]; }
@@ -73,8 +69,11 @@ FACE long card_failed() { return failed; }
 FACE long card_malloc(Word size) {
     if (failed) return -failed;
     if (!size) return 0;
-    const Word address = used[device] + size <= memory_bytes ? allocate(size, device) : 0;
-    return address ? long(address) : -OUT_OF_MEMORY;
+    if (used[device] + size > memory_bytes) return -OUT_OF_MEMORY;
+    Word address;
+    const int error = allocate(size, device, address);
+    if (error == ILLEGAL_ADDRESS) failed = error;
+    return error ? -error : long(address);
 }
 // Waits for all that was asked for, as the card does.
 FACE long card_free(Word address) {
@@ -112,7 +111,9 @@ FACE long card_stream_synchronize(long handle) {
 }
 FACE long card_synchronize() {
     if (failed) return -failed;
-    return is_capturing() ? -UNSUPPORTED : -demand_all();
+    if (is_capturing()) return -UNSUPPORTED;
+    if (!demand_all()) failed = all_are_sound();
+    return -failed;
 }
 
 FACE long card_event() {
@@ -162,24 +163,30 @@ FACE long card_set(Word to, int value, Word size, long handle) {
     return size ? -ask(stream, std::move(work)) : 0;
 }
 FACE long card_kernel(void (*run)(const void*), Word size, unsigned max_threads) {
-    kernel_of[++last_handle] = {run, size, max_threads};
+    kernel_of[++last_handle] = std::make_unique<Kernel>(Kernel{run, size, max_threads});
     return last_handle;
 }
-FACE long card_kernel_destroy(long kernel) { return demand_all() ? -failed : kernel_of.erase(kernel) ? 0 : -INVALID_HANDLE; }
+FACE long card_kernel_destroy(long kernel) {
+    auto* const found = find(kernel_of, kernel);
+    if (!found || demand_all()) return failed ? -failed : -INVALID_HANDLE;
+    (*found)->run = nullptr;
+    unloaded.push_back(std::move(*found));
+    return kernel_of.erase(kernel), 0;
+}
 FACE long card_launch(long kernel, const unsigned* shape, long handle, void** arguments) {
     STREAM(handle)
-    const Kernel* const found = find(kernel_of, kernel);
-    if (!found) return -INVALID_HANDLE;
+    const auto* const found = find(kernel_of, kernel);
+    if (!found || (stream.device != device && &stream != &legacy)) return -INVALID_HANDLE;
     const uint3 grid = {shape[0], shape[1], shape[2]}, block = {shape[3], shape[4], shape[5]};
     const Word n_threads = Word(block.x) * block.y * block.z, n_blocks = Word(grid.x) * grid.y * grid.z;
     if (!n_blocks || !n_threads || grid.x > 0x7fffffff || grid.y > 0xffff || grid.z > 0xffff) return -INVALID_VALUE;
-    if (block.z > 64 || n_threads > found->max_threads) return -INVALID_VALUE;
+    if (block.z > 64 || n_threads > (*found)->max_threads) return -INVALID_VALUE;
     Work work;
     work.action = LAUNCH;
-    work.kernel = found;
+    work.kernel = found->get();
     work.grid = grid;
     work.block = block;
-    work.bytes.assign((char*)arguments[0], (char*)arguments[0] + found->size);
+    work.bytes.assign((char*)arguments[0], (char*)arguments[0] + (*found)->size);
     return -ask(stream, std::move(work));
 }
 

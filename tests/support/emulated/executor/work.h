@@ -51,6 +51,7 @@ static void perform(const Work& work) {
             memcpy(&word, &work.bytes[k], 8);
             if (is_of_host(word)) fail(ILLEGAL_ADDRESS, "an argument of a kernel is an address of the host");
         }
+        if (!work.kernel->run) fail(ILLEGAL_ADDRESS, "a kernel of a module that was unloaded");
         if (!run_launch(*work.kernel, work.bytes.data(), work.grid, work.block))
             fail(LAUNCH_FAILURE, "threads of a warp wait for others that never come");
     } else if (work.action == COPY) {

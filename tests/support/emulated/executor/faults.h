@@ -13,6 +13,7 @@ static volatile bool is_working;
 static sigjmp_buf rescue;
 static struct sigaction former[2];
 static const int SIGNALS[2] = {SIGSEGV, SIGBUS};
+static bool is_watching;
 
 static void describe(Word address, bool is_host) {
     const uint3 b = here.blockIdx, t = here.threadIdx;
@@ -49,9 +50,11 @@ static void watch_faults() {
     for (int k = 0; k < 2; ++k) {
         sigaction(SIGNALS[k], nullptr, &present);
         if (present.sa_sigaction == on_fault) continue;
-        former[k] = present;
+        // What was there at first: later ones may come back to this one.
+        if (!is_watching) former[k] = present;
         sigaction(SIGNALS[k], &action, nullptr);
     }
+    is_watching = true;
 }
 
 static void unwatch_faults() {
