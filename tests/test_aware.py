@@ -22,9 +22,9 @@ NAME = "Emulated card (no GPU)"
 @pytest.fixture
 def cards() -> Iterator[None]:
     """An emulated card; the settings may be changed by installing another."""
-    install(Settings())
+    first = install(Settings())
     yield
-    remove()
+    remove(first)
 
 
 def test_a_probe_that_a_signal_ends() -> None:

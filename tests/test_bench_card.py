@@ -38,9 +38,9 @@ SMALL = (4, 4, 4, 4)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in (("CALLS", 4), ("SAMPLE_SECONDS", 1e-6), ("SAMPLES", 2)):
         monkeypatch.setattr(measuring, name, value)
-    install(Settings())
+    first = install(Settings())
     yield
-    remove()
+    remove(first)
 
 
 def check_row(row: dict[str, Any]) -> None:

@@ -37,12 +37,14 @@ def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
 def cards() -> Iterator[Callable[..., None]]:
     """Puts emulated cards of these settings in the place of CuPy."""
 
+    first = install(Settings())
+
     def put(**settings: Any) -> None:
         install(Settings(**settings))
 
     yield put
     gc.collect()  # what is left is freed on the card that it lay on
-    remove()
+    remove(first)
 
 
 def refusal(make: Callable[[], object]) -> str:
@@ -64,7 +66,6 @@ def card(local_rank: int = 0, local_size: int = 1) -> Card:
 
 
 def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
-    remove()
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.setitem(sys.modules, "cupy.cuda", None)
     text = refusal(card)

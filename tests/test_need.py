@@ -84,7 +84,7 @@ def test_ghosts_are_counted(world: World, shared_tmp_path: Path, monkeypatch: py
 
 
 def test_a_card_with_too_little_memory_refuses_before_the_run() -> None:
-    install(Settings(memory=64 << 20))
+    first = install(Settings(memory=64 << 20))
     try:
         small = described(*SHORT, *RUNS["fermions"], "lattice.device=cuda")
         assert build.lattice_of(small, World.alone()).device.bytes_peak == 0
@@ -92,4 +92,4 @@ def test_a_card_with_too_little_memory_refuses_before_the_run() -> None:
         with pytest.raises(DeviceError, match=r"has 64 of 64 MiB free, and \d+ MiB for this run are needed; use more"):
             build.lattice_of(large, World.alone())
     finally:
-        remove()
+        remove(first)
