@@ -99,3 +99,11 @@ def test_the_report_without_a_driver(report: ModuleType, capsys: pytest.CaptureF
     assert report.main(["--no-tests"]) == 4
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("gpu_check: device = cuda: no card can be reached")
+
+
+def test_the_predicted_times_on_the_page_are_those_of_the_script() -> None:
+    roofline = load_tool("gpu_roofline")
+    page = roofline.PAGE.read_text()
+    assert page.endswith(roofline.section()), "run tools/gpu_roofline.py --write"
+    one = roofline.predicted([(1000.0, 1.0), (0.0, 34e6)], roofline.CARDS[1], 10)
+    assert one == pytest.approx(2 * roofline.LAUNCH + 1e4 / 3.35e12 + 1e-5)
