@@ -9,12 +9,25 @@ import pytest
 from hpcgauge.bench.case import entries
 from hpcgauge.bench.periodic import Periodic
 from hpcgauge.comm.world import World
+from hpcgauge.fields import device as device_module
+from hpcgauge.fields.card import Card
+from hpcgauge.fields.host import Host
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.loop import run
 from tests.support.jobs import SMALL, described, lines_of, run_here
 
 pytestmark = pytest.mark.gpu
 EXTENT = (8, 4, 4, 4)
+
+
+@pytest.fixture(autouse=True)
+def both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor is a device beside the card, also where all other tests are on the card."""
+
+    def hardware(name: str, local_rank: int, local_size: int) -> Host | Card:
+        return Host() if name == "cpu" else Card(local_rank, local_size)
+
+    monkeypatch.setattr(device_module, "_hardware", hardware)
 
 
 @pytest.mark.parametrize("precision", ["double", "single"])

@@ -62,7 +62,7 @@ Bytes are what a card must move at least: each number of a field once if it is r
 the counting type of `hpcgauge bench` finds them (neighbours come from caches, stores fetch nothing, tables of
 neighbours and stacks of threads do not count). Bandwidth and peak of double precision are the vendor's:
 @CARDS@.
-{LAUNCH * 1e6:.0f} us for a launch in a graph is a guess. At 8^4 all fits in the card's cache, whose bandwidth is higher.
+{LAUNCH * 1e6:.0f} us for a launch in a graph is a guess. At 8^4 all fits in the card's cache, which is faster.
 A CASK layer is the eight launches of `Cask._layer` with reach 3; its pullback is bound by its stacks, and not listed.
 Registers and occupancy stand above. `tools/gpu_roofline.py --write` makes this section, and `tools/gpu_check` measures
 the same kernels on a card.
