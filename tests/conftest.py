@@ -12,6 +12,7 @@ With HPCGAUGE_OUTCOMES = a folder, every rank writes there what became of each t
 
 With HPCGAUGE_DEVICE = emulated, every field and kernel of this process lies and runs on the emulated card of
 tests/support/emulated, whatever device a test asks for; tests marked `host` are about the processor and are left out.
+With HPCGAUGE_DEVICE = cuda they lie and run on this rank's card instead, with the same tests left out.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from tests.support import emulated
 from tests.support.emulated.settings import settings_of_environment
 from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
-IS_EMULATED = os.environ.get("HPCGAUGE_DEVICE") == "emulated"
+DEVICE = os.environ.get("HPCGAUGE_DEVICE", "")
+IS_EMULATED = DEVICE == "emulated"
 SECONDS_FOR_OTHER_RANKS = float(os.environ.get("HPCGAUGE_TEST_PATIENCE", "30"))
 
 # Every rank must draw the same examples.
@@ -50,7 +52,7 @@ class Ranks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        if IS_EMULATED:
+        if DEVICE in ("emulated", "cuda"):
             items[:] = [item for item in items if item.get_closest_marker("host") is None]
         if self.world.size == 1:
             return
@@ -123,6 +125,11 @@ def use_emulated_card(n_cards: int) -> None:
     device_module._hardware = hardware
 
 
+def use_card() -> None:
+    """From here on every device is this rank's card."""
+    device_module._hardware = lambda name, local_rank, local_size: Card(local_rank, local_size)  # type: ignore[assignment]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     ranks = Ranks()
@@ -130,10 +137,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.with_mpi = ranks.world.size > 1
     if IS_EMULATED:
         use_emulated_card(ranks.world.local_size)
+    elif DEVICE == "cuda":
+        use_card()
 
 
 def has_gpu() -> bool:
-    """True if a CUDA device can be used from Python."""
+    """True if a CUDA device can be used from Python, and not its stand-in."""
+    if IS_EMULATED:
+        return False
     try:
         import cupy
 

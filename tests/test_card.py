@@ -1,16 +1,16 @@
-"""A card as a device, on the stand-in for CuPy: which card a rank takes, what is refused and how, memory and arrays."""
+"""A card as a device, on the stand-in for CuPy: its memory and arrays."""
 
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from hpcgauge.errors import DeviceError
-from hpcgauge.fields.card import LOCAL_RANKS, SHARING, Card
+from hpcgauge.fields.card import Card
+from hpcgauge.fields.choice import LOCAL_RANKS, SHARING
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import LINKS, Field, reals
 from hpcgauge.fields.lattice import Lattice
@@ -28,43 +28,6 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     gc.collect()
     remove(first)
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        (Settings(driver=0), r"no card can be reached \(.*\); install the NVIDIA driver, or use device = cpu"),
-        (Settings(cards=0), "no card .*use device = cpu"),
-        (Settings(capability=70), r"has compute capability 7\.0; 7\.5 or more is needed\. Use device = cpu, or choose"),
-    ],
-)
-def test_cards_that_cannot_be_used_are_refused_with_a_remedy(settings: Settings, message: str) -> None:
-    install(settings)
-    with pytest.raises(DeviceError, match=message):
-        Device("cuda")
-
-
-def test_without_cupy_the_remedy_is_its_installation() -> None:
-    message = r"CuPy cannot be imported .*pip install .*, or use device = cpu"
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(DeviceError, match=message):
-        patch.setitem(sys.modules, "cupy", None)
-        patch.setitem(sys.modules, "cupy.cuda", None)
-        Device("cuda")
-
-
-def test_each_rank_of_a_machine_takes_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(Settings(cards=4))
-    cards = [Card(rank, 4) for rank in range(4)]
-    assert [card.number for card in cards] == [0, 1, 2, 3] and len({card.identity for card in cards}) == 4
-    with pytest.raises(DeviceError, match=f"6 ranks on this machine and 4 visible cards; .* set {SHARING}=1"):
-        Card(1, 6)
-    monkeypatch.setenv(SHARING, "1")
-    shared = Card(5, 6)
-    assert shared.number == 1 and not shared.identity
-    monkeypatch.setenv("SLURM_LOCALID", "3")
-    assert Card(0, 1).number == 3
-    install(Settings(cards=1))
-    assert Card(5, 6).number == 0
 
 
 def test_too_little_memory_is_said_with_the_numbers() -> None:
