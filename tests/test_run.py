@@ -17,7 +17,7 @@ from hpcgauge.errors import ConfigError
 from hpcgauge.fields.device import Device
 from hpcgauge.io.checkpoint import numbered
 from hpcgauge.io.network import load_network
-from hpcgauge.kernels import loop
+from hpcgauge.kernels import host
 from hpcgauge.kernels.build import Target
 from hpcgauge.report.summary import LABELS
 from hpcgauge.run import compile_kernels, job
@@ -224,6 +224,7 @@ def test_field_memory_is_shared_by_the_ranks(world: World, monkeypatch: pytest.M
     agree(world, world.rank > 0 or max(everywhere) <= limit * peaks["alone"], f"{everywhere} of {peaks.get('alone')}")
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     "changes",
     [
@@ -237,7 +238,7 @@ def test_all_kernels_of_a_run_can_be_compiled_before(
     """`hpcgauge compile` leaves nothing for the run to compile."""
     compiled: set[Any] = set()
     used: set[Any] = set()
-    build = loop.build
+    build = host.build
 
     def noted(kernel: hg.Kernel, target: Target) -> Any:
         used.add((kernel, target))
@@ -245,7 +246,7 @@ def test_all_kernels_of_a_run_can_be_compiled_before(
 
     monkeypatch.setattr(job, "is_built", lambda kernel, target: False)
     monkeypatch.setattr(job, "compile_all", compiled.update)
-    monkeypatch.setattr(loop, "build", noted)
+    monkeypatch.setattr(host, "build", noted)
     run = described(*EVERYTHING, *changes)
     assert compile_kernels(run, World.alone())
     run_here(run, tmp_path, World.alone())

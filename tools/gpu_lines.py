@@ -18,7 +18,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ("test_card.py", "test_emulated_suite.py", "test_emulated_faults.py", "test_emulated_kernels.py")
+TESTS = tuple(
+    f"test_{name}.py" for name in ("card", "card_choice", "emulated_suite", "emulated_faults", "emulated_kernels")
+)
 MOST = 150
 
 
