@@ -44,7 +44,7 @@ COMPRESSED = " (compressed)"
 # Numbers are drawn in double precision, and rounded later.
 DOUBLE_ONLY = ("random_group", "random_momenta", "random_vectors")
 # What a solve in mixed precision runs in single.
-IN_SINGLE_STEPS = ("staggered_hop", "staggered_hop_add", "advance", "reduce", "inner_each")
+IN_SINGLE_STEPS = ("zero", "staggered_hop", "staggered_hop_add", "advance", "reduce", "inner_each")
 # Fields with one vector on a site instead of one for each right-hand side.
 SINGLE_VECTORS = {
     "inner_all": ("y",),
