@@ -28,14 +28,9 @@ import hypothesis
 import pytest
 
 from hpcgauge.comm.world import World
-from hpcgauge.fields import device as device_module
-from hpcgauge.fields.card import Card
-from tests.support import emulated
-from tests.support.emulated.settings import settings_of_environment
+from tests.support.everywhere import IS_EMULATED, IS_ON_CARD, use_card, use_emulated_cards
 from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
-DEVICE = os.environ.get("HPCGAUGE_DEVICE", "")
-IS_EMULATED = DEVICE == "emulated"
 SECONDS_FOR_OTHER_RANKS = float(os.environ.get("HPCGAUGE_TEST_PATIENCE", "30"))
 
 # Every rank must draw the same examples.
@@ -52,7 +47,7 @@ class Ranks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        if DEVICE in ("emulated", "cuda"):
+        if IS_ON_CARD:
             items[:] = [item for item in items if item.get_closest_marker("host") is None]
         if self.world.size == 1:
             return
@@ -112,32 +107,14 @@ class Ranks:
             path.write_text(json.dumps(self.outcomes, indent=1))
 
 
-def use_emulated_card(n_cards: int) -> None:
-    """From here on every device is one of so many emulated cards, another one for each rank of a machine."""
-    settings = settings_of_environment()
-    settings.cards = n_cards
-    emulated.install(settings)
-    real = device_module._hardware
-
-    def hardware(name: str, local_rank: int, local_size: int) -> Any:
-        return Card(local_rank, 1) if name in ("cpu", "cuda") else real(name, local_rank, local_size)
-
-    device_module._hardware = hardware
-
-
-def use_card() -> None:
-    """From here on every device is this rank's card."""
-    device_module._hardware = lambda name, local_rank, local_size: Card(local_rank, local_size)  # type: ignore[assignment]
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     ranks = Ranks()
     config.pluginmanager.register(ranks, "hpcgauge-ranks")
     config.option.with_mpi = ranks.world.size > 1
     if IS_EMULATED:
-        use_emulated_card(ranks.world.local_size)
-    elif DEVICE == "cuda":
+        use_emulated_cards(ranks.world.local_size)
+    elif IS_ON_CARD:
         use_card()
 
 

@@ -23,7 +23,6 @@ from tests.support.gpu import Ranks, launch_text
 from tests.support.kernels.cases import disagreement, fields_of, lattice
 
 pytestmark = pytest.mark.host
-
 STRUCT = "struct Call { long long *out; const long long* a; long long n; };\n"
 START = 'extern "C" __global__ void launch(const Call call) {\n'
 THREAD = "const int thread = blockIdx.x * blockDim.x + threadIdx.x;\n"
