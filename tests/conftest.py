@@ -28,7 +28,7 @@ import hypothesis
 import pytest
 
 from hpcgauge.comm.world import World
-from tests.support.everywhere import IS_EMULATED, IS_ON_CARD, use_card, use_emulated_cards
+from tests.support.everywhere import IS_CUDA, IS_EMULATED, use_card, use_emulated_cards
 from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
 SECONDS_FOR_OTHER_RANKS = float(os.environ.get("HPCGAUGE_TEST_PATIENCE", "30"))
@@ -47,7 +47,7 @@ class Ranks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        if IS_ON_CARD:
+        if IS_EMULATED or IS_CUDA:
             items[:] = [item for item in items if item.get_closest_marker("host") is None]
         if self.world.size == 1:
             return
@@ -114,7 +114,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.with_mpi = ranks.world.size > 1
     if IS_EMULATED:
         use_emulated_cards(ranks.world.local_size)
-    elif IS_ON_CARD:
+    elif IS_CUDA:
         use_card()
 
 

@@ -10,8 +10,8 @@ from hpcgauge.fields.hardware import Hardware
 from tests.support import emulated
 from tests.support.emulated.settings import settings_of_environment
 
-DEVICE = os.environ.get("HPCGAUGE_DEVICE", "")
-IS_EMULATED, IS_ON_CARD = DEVICE == "emulated", DEVICE in ("emulated", "cuda")
+IS_EMULATED = os.environ.get("HPCGAUGE_DEVICE") == "emulated"
+IS_CUDA = os.environ.get("HPCGAUGE_DEVICE") == "cuda"
 
 
 def use_emulated_cards(n_cards: int) -> None:
@@ -29,9 +29,8 @@ def use_emulated_cards(n_cards: int) -> None:
 
 def use_card() -> None:
     """From here on every device of this process is this rank's card."""
-    real = device._hardware
 
     def hardware(name: str, local_rank: int, local_size: int) -> Hardware:
-        return real("cuda" if name == "cpu" else name, local_rank, local_size)
+        return Card(local_rank, local_size)
 
     device._hardware = hardware

@@ -74,12 +74,19 @@ SITE_FN Line right_steps(const Lattice& g, Site x, int mu, int nu) {
     return steps;
 }
 SITE_FN void step_links(const Line& steps, const Matrices<N_DIMENSIONS>& W, int nu, Side (&links)[2]) {
-    EACH_SIDE UNROLL for (int s = 1; s <= REACH; ++s) links[side].at[s] = &look(W, steps.at[side][s], nu, links[side].own[s]);
+    if (KEEPS_MATRICES)
+        EACH_SIDE UNROLL for (int s = 1; s <= REACH; ++s) links[side].at[s] = &look(W, steps.at[side][s], nu, links[side].own[s]);
+}
+// That of step s of a left rail, from where it is kept, or looked at again
+SITE_FN const ColorMatrix& left_link(const Side (&left)[2], const Line& line, const Matrices<N_DIMENSIONS>& W, int nu, int side,
+                                     int s, ColorMatrix& room) {
+    if (KEEPS_MATRICES) return *left[side].at[s];
+    return look(W, line.at[side][side == ABOVE ? s - 1 : s], nu, room);
 }
 
 // sum_{sigma nu s} w P_{sigma nu,s}(W), from the far end: V(x) [w_1 W(x+nu) + V(x+nu) [w_2 W(x+2nu) + ...] V^+] V(x+mu)^+
 SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Reals<PATHS> weights, Matrices<N_DIMENSIONS> W) {
-    ColorMatrix total[N_DIMENSIONS], inner, room;
+    ColorMatrix total[N_DIMENSIONS], inner, room, step;
     EACH_DIRECTION total[mu] = zero_matrix();
     Side left[2];
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
@@ -94,7 +101,8 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
                 EACH_SIDE {
                     const ColorMatrix& far = look(W, line.at[side][s], mu, room);
                     EACH_REAL inner.a[k] = fma(w[side][s - 1], far.a[k], carried[side].a[k]);
-                    carry(carried[side], side, *left[side].at[s], inner, look(W, right.at[side][s], nu, room));
+                    carry(carried[side], side, left_link(left, line, W, nu, side, s, step), inner,
+                          look(W, right.at[side][s], nu, room));
                 }
             }
             EACH_REAL total[mu].a[k] = total[mu].a[k] + carried[ABOVE].a[k] + carried[BELOW].a[k];
@@ -106,10 +114,11 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
 // [s - 1]: Re tr M_mu P_{sigma nu,s}(W)^+, M carried along the paths
 SITE_FN void traces(const Line& line, const Side (&left)[2], const Line& right, const ColorMatrix& M,
                     const Matrices<N_DIMENSIONS>& W, int mu, int nu, int side, real (&found)[REACH]) {
-    ColorMatrix moved[2], room;
+    ColorMatrix moved[2], room, step;
     const ColorMatrix* from = &M;
     UNROLL for (int s = 1; s <= REACH; ++s) {
-        carry(moved[s % 2], BELOW - side, *left[side].at[s], *from, look(W, right.at[side][s], nu, room));
+        carry(moved[s % 2], BELOW - side, left_link(left, line, W, nu, side, s, step), *from,
+              look(W, right.at[side][s], nu, room));
         from = &moved[s % 2];
         found[s - 1] = real_product(*from, look(W, line.at[side][s], mu, room));
     }

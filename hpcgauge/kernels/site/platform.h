@@ -17,7 +17,7 @@
 #define SITE_CALL static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
 #define UNROLL_ON_GPU UNROLL
-#define ROLLED _Pragma("unroll 1")
+#define UNROLL_ON_CPU _Pragma("unroll 1")
 #define WARP 32
 #else
 #define ON_GPU 0
@@ -25,7 +25,7 @@
 #define SITE_CALL static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 64")
 #define UNROLL_ON_GPU
-#define ROLLED
+#define UNROLL_ON_CPU UNROLL
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
 #if !defined(__clang__)

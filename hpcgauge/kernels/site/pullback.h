@@ -10,13 +10,20 @@
 #include "attention_number.h"
 #include "slopes.h"
 
+// Loops over matrices that a GPU has no registers for
+#if COLORS == 2
+#define RAIL_LOOP UNROLL
+#else
+#define RAIL_LOOP UNROLL_ON_CPU
+#endif
+
 namespace site {
 
 // Products of the links of s steps: from y to y + s nu above, from y - s nu to y below
 SITE_FN void rails(const Line& steps, const Matrices<N_DIMENSIONS>& W, int nu, Side (&rail)[2]) {
     ColorMatrix room;
     EACH_SIDE rail[side].at[1] = &look(W, steps.at[side][1], nu, rail[side].own[1]);
-    UNROLL for (int s = 2; s <= REACH; ++s) {
+    RAIL_LOOP for (int s = 2; s <= REACH; ++s) {
         join(rail[ABOVE].own[s], *rail[ABOVE].at[s - 1], look(W, steps.at[ABOVE][s], nu, room));
         join(rail[BELOW].own[s], look(W, steps.at[BELOW][s], nu, room), *rail[BELOW].at[s - 1]);
         EACH_SIDE rail[side].at[s] = &rail[side].own[s];
@@ -33,7 +40,7 @@ SITE_FN void carry_all(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu
                        Side& carried) {
     ColorMatrix room;
     carried.at[0] = &look(M, line.at[side][0], mu, carried.own[0]);
-    UNROLL for (int s = 1; s <= last; ++s) {
+    RAIL_LOOP for (int s = 1; s <= last; ++s) {
         if (s < last) call_ahead(M, line.at[side][s + 1], mu);
         carry(carried.own[s], side, *rails.left[side].at[s], look(M, line.at[side][s], mu, room), *rails.right[side].at[s]);
         carried.at[s] = &carried.own[s];
