@@ -50,10 +50,10 @@ SITE_FN Line line_of(const Lattice& g, Site x, int nu) {
     return line;
 }
 
-// Matrices after s = 0 ... REACH steps, where they lie or in `own`
+// Matrices after s = 0 ... REACH steps, where they lie or in `own`; on a GPU they are not kept
 struct Side {
     const ColorMatrix* at[REACH + 1];
-    ColorMatrix own[REACH + 1];
+    ColorMatrix own[KEEPS_MATRICES ? REACH + 1 : 1];
 };
 
 // [side][s], s >= 1: where the link of step s of a rail stands, on the left from x, on the right from x + mu
@@ -74,17 +74,22 @@ SITE_FN Line right_steps(const Lattice& g, Site x, int mu, int nu) {
     return steps;
 }
 SITE_FN void step_links(const Line& steps, const Matrices<N_DIMENSIONS>& W, int nu, Side (&links)[2]) {
+    if (!KEEPS_MATRICES) return;
     EACH_SIDE UNROLL for (int s = 1; s <= REACH; ++s) links[side].at[s] = &look(W, steps.at[side][s], nu, links[side].own[s]);
+}
+// Step s, kept in `links` or read again
+SITE_FN const ColorMatrix& step_link(const Side& links, int s, const Matrices<N_DIMENSIONS>& W, Site at, int nu, ColorMatrix& room) {
+    return KEEPS_MATRICES ? *links.at[s] : look(W, at, nu, room);
 }
 
 // sum_{sigma nu s} w P_{sigma nu,s}(W), from the far end: V(x) [w_1 W(x+nu) + V(x+nu) [w_2 W(x+2nu) + ...] V^+] V(x+mu)^+
 SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Reals<PATHS> weights, Matrices<N_DIMENSIONS> W) {
-    ColorMatrix total[N_DIMENSIONS], inner, room;
+    ColorMatrix total[N_DIMENSIONS], inner, beside, room;
     EACH_DIRECTION total[mu] = zero_matrix();
     Side left[2];
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
-        const Line line = line_of(g, x, nu);
-        step_links(left_steps(line), W, nu, left);
+        const Line line = line_of(g, x, nu), steps = left_steps(line);
+        step_links(steps, W, nu, left);
         EACH_OTHER(nu, mu) {
             const Line right = right_steps(g, x, mu, nu);
             ColorMatrix carried[2] = {zero_matrix(), zero_matrix()};
@@ -94,7 +99,8 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
                 EACH_SIDE {
                     const ColorMatrix& far = look(W, line.at[side][s], mu, room);
                     EACH_REAL inner.a[k] = fma(w[side][s - 1], far.a[k], carried[side].a[k]);
-                    carry(carried[side], side, *left[side].at[s], inner, look(W, right.at[side][s], nu, room));
+                    carry(carried[side], side, step_link(left[side], s, W, steps.at[side][s], nu, beside), inner,
+                          look(W, right.at[side][s], nu, room));
                 }
             }
             EACH_REAL total[mu].a[k] = total[mu].a[k] + carried[ABOVE].a[k] + carried[BELOW].a[k];
@@ -104,12 +110,13 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
 }
 
 // [s - 1]: Re tr M_mu P_{sigma nu,s}(W)^+, M carried along the paths
-SITE_FN void traces(const Line& line, const Side (&left)[2], const Line& right, const ColorMatrix& M,
+SITE_FN void traces(const Line& line, const Line& steps, const Side (&left)[2], const Line& right, const ColorMatrix& M,
                     const Matrices<N_DIMENSIONS>& W, int mu, int nu, int side, real (&found)[REACH]) {
-    ColorMatrix moved[2], room;
+    ColorMatrix moved[2], beside, room;
     const ColorMatrix* from = &M;
     UNROLL for (int s = 1; s <= REACH; ++s) {
-        carry(moved[s % 2], BELOW - side, *left[side].at[s], *from, look(W, right.at[side][s], nu, room));
+        carry(moved[s % 2], BELOW - side, step_link(left[side], s, W, steps.at[side][s], nu, beside), *from,
+              look(W, right.at[side][s], nu, room));
         from = &moved[s % 2];
         found[s - 1] = real_product(*from, look(W, line.at[side][s], mu, room));
     }
@@ -120,13 +127,13 @@ SITE_FN void loop_traces(const Lattice& g, Site x, Reals<PATHS> loops, Matrices<
     Side left[2];
     ColorMatrix room;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
-        const Line line = line_of(g, x, nu);
-        step_links(left_steps(line), W, nu, left);
+        const Line line = line_of(g, x, nu), steps = left_steps(line);
+        step_links(steps, W, nu, left);
         EACH_OTHER(nu, mu) {
             const Line right = right_steps(g, x, mu, nu);
             call_ahead(loops, x, path_number(mu, nu, ABOVE, 1), REACH);
             real found[REACH];
-            traces(line, left, right, look(W, x, mu, room), W, mu, nu, ABOVE, found);
+            traces(line, steps, left, right, look(W, x, mu, room), W, mu, nu, ABOVE, found);
             put(loops, x, path_number(mu, nu, ABOVE, 1), found);
         }
     }

@@ -14,6 +14,7 @@ namespace site {
 
 // Products of the links of s steps: from y to y + s nu above, from y - s nu to y below
 SITE_FN void rails(const Line& steps, const Matrices<N_DIMENSIONS>& W, int nu, Side (&rail)[2]) {
+    if (!KEEPS_MATRICES) return;
     ColorMatrix room;
     EACH_SIDE rail[side].at[1] = &look(W, steps.at[side][1], nu, rail[side].own[1]);
     UNROLL for (int s = 2; s <= REACH; ++s) {
@@ -31,6 +32,7 @@ struct Rails {
 // M_mu(x + s nu) or M_mu(x - s nu) carried to x, s = 0 ... last; of W these are the paths P_{nu,s} or P_{-nu,s}
 SITE_FN void carry_all(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu, const Rails& rails, int side, int last,
                        Side& carried) {
+    if (!KEEPS_MATRICES) return;
     ColorMatrix room;
     carried.at[0] = &look(M, line.at[side][0], mu, carried.own[0]);
     UNROLL for (int s = 1; s <= last; ++s) {
@@ -38,6 +40,37 @@ SITE_FN void carry_all(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu
         carry(carried.own[s], side, *rails.left[side].at[s], look(M, line.at[side][s], mu, room), *rails.right[side].at[s]);
         carried.at[s] = &carried.own[s];
     }
+}
+
+// What travels along the rails beside mu on one side of nu, to be made step by step where nothing is kept
+struct Journey {
+    const Line &line, &left, &right;
+    int mu, nu, side;
+};
+// r = the product of the links of `last` steps
+SITE_FN void rail_again(const Line& steps, const Matrices<N_DIMENSIONS>& W, const Journey& way, int last, ColorMatrix& r) {
+    ColorMatrix before, room;
+    fetch(W.reals, steps.at[way.side][1], way.nu * MATRIX_REALS, r.a);
+    UNROLL for (int s = 2; s <= last; ++s) {
+        before = r;
+        const ColorMatrix& link = look(W, steps.at[way.side][s], way.nu, room);
+        if (way.side == ABOVE)
+            join(r, before, link);
+        else
+            join(r, link, before);
+    }
+}
+// r = what carry_all keeps after s steps
+SITE_FN void carry_again(const Journey& way, const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int s, ColorMatrix& r) {
+    ColorMatrix left, right, room;
+    const ColorMatrix& from = look(M, way.line.at[way.side][s], way.mu, room);
+    if (s == 0) {
+        r = from;
+        return;
+    }
+    rail_again(way.left, W, way, s, left);
+    rail_again(way.right, W, way, s, right);
+    carry(r, way.side, left, from, right);
 }
 
 // [j][s - 1]: the weight of the path of s steps that starts at x - j sigma nu, j <= s
@@ -59,6 +92,18 @@ SITE_FN Ending no_steps() {
 // The slopes of the right rail's steps
 SITE_FN int right_slopes(int mu, int nu, int side) { return 2 * N_DIMENSIONS + 2 * plane_number(mu, nu) + side; }
 
+// Adds the slopes of steps that closed_products found
+SITE_FN void add_ending(const Slopes& slopes, Site x, int mu, int nu, int side, const Traceless& first, const Traceless& left,
+                        const Traceless& right, Ending& ending) {
+    ending.ahead[mu] = ending.ahead[mu] + first;
+    // V = W_nu(x - nu), or W_nu(x)^+, which turns the sign
+    if (side == ABOVE)
+        ending.behind[nu] = ending.behind[nu] + left;
+    else
+        ending.ahead[nu] = ending.ahead[nu] - left;
+    set(slopes, x, right_slopes(mu, nu, side), right);
+}
+
 // Adds the paths along sigma nu beside mu; `moved`: A_j, `paths`: P_r
 SITE_FN void pull_back_steps(const Slopes& slopes, Site x, const Weights& weights, int mu, int nu, int side,
                              const Side& moved, const Side& paths, Ending& ending) {
@@ -72,13 +117,33 @@ SITE_FN void pull_back_steps(const Slopes& slopes, Site x, const Weights& weight
     }
     Traceless first, left, right;
     closed_products(arriving, paths.at, first, left, right);
-    ending.ahead[mu] = ending.ahead[mu] + first;
-    // V = W_nu(x - nu), or W_nu(x)^+, which turns the sign
-    if (side == ABOVE)
-        ending.behind[nu] = ending.behind[nu] + left;
-    else
-        ending.ahead[nu] = ending.ahead[nu] - left;
-    set(slopes, x, right_slopes(mu, nu, side), right);
+    add_ending(slopes, x, mu, nu, side, first, left, right, ending);
+}
+
+// pull_back_steps where nothing is kept: A_j and P_r are made, used and forgotten; visit(r, P_r, A_1), r = 0 ... last
+template <class Visit>
+SITE_FN void pull_back_again(const Slopes& slopes, Site x, const Weights& weights, const Journey& way,
+                             const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int last, Ending& ending,
+                             Visit visit) {
+    const Journey back{way.line, way.left, way.right, way.mu, way.nu, BELOW - way.side};
+    ColorMatrix arriving[REACH], matrix, moved;
+    UNROLL for (int j = 1; j <= REACH; ++j) {
+        carry_again(back, M, W, j, matrix);
+        if (j == 1) moved = matrix;
+        UNROLL for (int r = 0; j + r <= REACH; ++r) EACH_REAL {
+            real& sum = arriving[r].a[k];
+            sum = j == 1 ? weights.w[1][r] * matrix.a[k] : fma(weights.w[j][j + r - 1], matrix.a[k], sum);
+        }
+    }
+    ClosedSum sum = zero_closed_sum();
+    Traceless first;
+    UNROLL for (int r = 0; r <= last; ++r) {
+        carry_again(way, W, W, r, matrix);
+        if (r < REACH) add_closed(sum, arriving[r], matrix);
+        if (r == 0) first = closed_left(sum);
+        visit(r, matrix, moved);
+    }
+    add_ending(slopes, x, way.mu, way.nu, way.side, first, closed_left(sum), closed_right(sum), ending);
 }
 
 // Calls what the last lines of a pullback write, before the work on the last direction
@@ -102,11 +167,12 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
     Side moved, paths;
     Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
-        const Line line = line_of(g, x, nu);
+        const Line line = line_of(g, x, nu), left = left_steps(line);
         call_ending(slopes, x, nu);
-        rails(left_steps(line), W, nu, both.left);
+        rails(left, W, nu, both.left);
         EACH_OTHER(nu, mu) {
-            rails(right_steps(g, x, mu, nu), W, nu, both.right);
+            const Line right = right_steps(g, x, mu, nu);
+            rails(right, W, nu, both.right);
             EACH_SIDE {
                 const int first = path_number(mu, nu, side, 1);
                 call_ahead(slopes, x, right_slopes(mu, nu, side));
@@ -117,10 +183,16 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
                 carry_all(line, W, mu, both, side, REACH - 1, paths);
                 UNROLL for (int j = 1; j <= REACH; ++j) fetch(a, line.at[BELOW - side][j], first, weights.w[j]);
                 if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
-                pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
                 real found[REACH];
-                UNROLL for (int s = 1; s <= REACH; ++s)
-                    found[s - 1] = attention_slope(weights.w[1][s - 1]) * real_product(moved.own[1], *paths.at[s - 1]);
+                const auto trace = [&](int r, const ColorMatrix& path, const ColorMatrix& arrived) {
+                    found[r] = attention_slope(weights.w[1][r]) * real_product(arrived, path);
+                };
+                if (KEEPS_MATRICES) {
+                    pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
+                    UNROLL for (int r = 0; r < REACH; ++r) trace(r, *paths.at[r], moved.own[1]);
+                } else {
+                    pull_back_again(slopes, x, weights, Journey{line, left, right, mu, nu, side}, M, W, REACH - 1, ending, trace);
+                }
                 put(shifted, x, first, found);
             }
         }
