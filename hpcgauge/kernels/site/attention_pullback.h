@@ -44,9 +44,11 @@ SITE_FN void add_paths(ColorMatrix& sum, const Weights& weights, const Side& pat
 // The same path by path
 struct PathAdder {
     const Weights& weights;
-    ColorMatrix& sum;
+    const Matrices<N_DIMENSIONS>& dM;
+    Site x;
+    int mu;
     SITE_METHOD void operator()(int s, const ColorMatrix& path, const ColorMatrix&) const {
-        if (s > 0) sum = multiply_add(weights.w[0][s - 1], path, sum);
+        if (s > 0) set(dM, x, mu, multiply_add(weights.w[0][s - 1], path, get(dM, x, mu)));
     }
 };
 
@@ -54,8 +56,10 @@ struct PathAdder {
 SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_DIMENSIONS> dM, Reals<PATHS> shifted,
                             Matrices<N_DIMENSIONS> M, Matrices<N_DIMENSIONS> W) {
     Ending ending = no_steps();
+    if (!KEEPS_MATRICES) for (int k = 0; k < 2 * N_DIMENSIONS; ++k) set(slopes, x, k, zero_traceless());
     ColorMatrix sum[N_DIMENSIONS];
     EACH_DIRECTION sum[mu] = zero_matrix();
+    if (!KEEPS_MATRICES) EACH_DIRECTION set(dM, x, mu, zero_matrix());
     Rails both;
     Side moved, paths;
     Weights weights;
@@ -80,19 +84,20 @@ SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_
                     add_paths(sum[mu], weights, paths);
                 } else {
                     pull_back_again(slopes, x, weights, Journey{line, left, right, mu, nu, side}, M, W, REACH, ending,
-                                    PathAdder{weights, sum[mu]});
+                                    PathAdder{weights, dM, x, mu});
                 }
             }
         }
     }
     set(slopes, x, ending);
-    EACH_DIRECTION set(dM, x, mu, sum[mu]);
+    if (KEEPS_MATRICES) EACH_DIRECTION set(dM, x, mu, sum[mu]);
 }
 
 // Of -sum w Re tr W P(W)^+: the slopes of W as sides and tops of loops along nu; as their bottoms it is added to dW
 SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_DIMENSIONS> dW, Reals<PATHS> shifted,
                            Matrices<N_DIMENSIONS> W) {
     Ending ending = no_steps();
+    if (!KEEPS_MATRICES) for (int k = 0; k < 2 * N_DIMENSIONS; ++k) set(slopes, x, k, zero_traceless());
     ColorMatrix sum[N_DIMENSIONS];
     EACH_DIRECTION sum[mu] = get(dW, x, mu);
     Rails both;
@@ -115,12 +120,12 @@ SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_D
                 add_paths(sum[mu], weights, paths);
             } else {
                 pull_back_again(slopes, x, weights, Journey{line, left, right, mu, nu, ABOVE}, W, W, REACH, ending,
-                                PathAdder{weights, sum[mu]});
+                                PathAdder{weights, dW, x, mu});
             }
         }
     }
     set(slopes, x, ending);
-    EACH_DIRECTION set(dW, x, mu, sum[mu]);
+    if (KEEPS_MATRICES) EACH_DIRECTION set(dW, x, mu, sum[mu]);
 }
 
 }  // namespace site

@@ -143,7 +143,13 @@ SITE_FN void pull_back_again(const Slopes& slopes, Site x, const Weights& weight
         if (r == 0) first = closed_left(sum);
         visit(r, matrix, moved);
     }
-    add_ending(slopes, x, way.mu, way.nu, way.side, first, closed_left(sum), closed_right(sum), ending);
+    const Traceless left = closed_left(sum);
+    set(slopes, x, right_slopes(way.mu, way.nu, way.side), closed_right(sum));
+    set(slopes, x, way.mu, get(slopes, x, way.mu) + first);
+    if (way.side == ABOVE)
+        set(slopes, x, N_DIMENSIONS + way.nu, get(slopes, x, N_DIMENSIONS + way.nu) + left);
+    else
+        set(slopes, x, way.nu, get(slopes, x, way.nu) - left);
 }
 
 // Calls what the last lines of a pullback write, before the work on the last direction
@@ -152,6 +158,7 @@ SITE_FN void call_ending(const Slopes& slopes, Site x, int nu) {
     for (int k = 0; k < 2 * N_DIMENSIONS; ++k) call_ahead(slopes, x, k);
 }
 SITE_FN void set(const Slopes& slopes, Site x, const Ending& ending) {
+    if (!KEEPS_MATRICES) return;
     EACH_DIRECTION {
         set(slopes, x, mu, ending.ahead[mu]);
         set(slopes, x, N_DIMENSIONS + mu, ending.behind[mu]);
@@ -163,6 +170,7 @@ SITE_FN void set(const Slopes& slopes, Site x, const Ending& ending) {
 SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS> shifted, Reals<PATHS> a,
                            Matrices<N_DIMENSIONS> M, Matrices<N_DIMENSIONS> W) {
     Ending ending = no_steps();
+    if (!KEEPS_MATRICES) for (int k = 0; k < 2 * N_DIMENSIONS; ++k) set(slopes, x, k, zero_traceless());
     Rails both;
     Side moved, paths;
     Weights weights;
