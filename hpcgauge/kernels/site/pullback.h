@@ -63,12 +63,14 @@ SITE_FN void rail_again(const Line& steps, const Matrices<N_DIMENSIONS>& W, cons
 // r = what carry_all keeps after s steps
 SITE_FN void carry_again(const Journey& way, const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int s, ColorMatrix& r) {
     ColorMatrix left, right, room;
+    asm volatile("" ::: "memory");
     const ColorMatrix& from = look(M, way.line.at[way.side][s], way.mu, room);
     if (s == 0) {
         r = from;
         return;
     }
     rail_again(way.left, W, way, s, left);
+    asm volatile("" ::: "memory");
     rail_again(way.right, W, way, s, right);
     carry(r, way.side, left, from, right);
 }
@@ -139,6 +141,7 @@ SITE_FN void pull_back_again(const Slopes& slopes, Site x, const Weights& weight
     Traceless first;
     UNROLL for (int r = 0; r <= last; ++r) {
         carry_again(way, W, W, r, matrix);
+        asm volatile("" ::: "memory");
         if (r < REACH) add_closed(sum, arriving[r], matrix);
         if (r == 0) first = closed_left(sum);
         visit(r, matrix, moved);
@@ -191,9 +194,8 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
                 carry_all(line, W, mu, both, side, REACH - 1, paths);
                 UNROLL for (int j = 1; j <= REACH; ++j) fetch(a, line.at[BELOW - side][j], first, weights.w[j]);
                 if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
-                real found[REACH];
                 const auto trace = [&](int r, const ColorMatrix& path, const ColorMatrix& arrived) {
-                    found[r] = attention_slope(weights.w[1][r]) * real_product(arrived, path);
+                    set(shifted, x, first + r, attention_slope(weights.w[1][r]) * real_product(arrived, path));
                 };
                 if (KEEPS_MATRICES) {
                     pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
@@ -201,7 +203,6 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
                 } else {
                     pull_back_again(slopes, x, weights, Journey{line, left, right, mu, nu, side}, M, W, REACH - 1, ending, trace);
                 }
-                put(shifted, x, first, found);
             }
         }
     }
