@@ -156,6 +156,7 @@ def bench(
     extent: Annotated[str, typer.Option(metavar="X,Y,Z,T", help="Even extents.")] = "16,16,16,16",
     colors: Annotated[int, typer.Option(metavar="N", help="The group SU(N).")] = 3,
     precision: Annotated[str, typer.Option(metavar="P", help="double or single.")] = "double",
+    device: Annotated[str, typer.Option(metavar="D", help="cpu or cuda.")] = "cpu",
     is_halo: Annotated[bool, typer.Option("--halo", help="Exchanges between ranks, beside bare Sendrecv.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -171,12 +172,14 @@ def bench(
 
         if is_halo and kernel:
             raise ConfigError(f"--halo has kernels of its own: leave --kernel {kernel} out")
+        if is_halo and device != "cpu":
+            raise ConfigError(f"--halo is about the processor: leave --device {device} out")
         chosen = rows.parse_extent(extent), colors, precision
         with Console(stderr=True, quiet=world.rank > 0).status("") as status:
             if is_halo:
                 found = halo.bench_halo(world, *chosen, status.update)
             else:
-                found = rows.bench(world, kernel, *chosen, status.update)
+                found = rows.bench(world, kernel, *chosen, status.update, device)
         if world.rank == 0:
             if as_json:
                 print(json.dumps(found, indent=2))

@@ -12,6 +12,7 @@ With HPCGAUGE_OUTCOMES = a folder, every rank writes there what became of each t
 
 With HPCGAUGE_DEVICE = emulated, every field and kernel of this process lies and runs on the emulated card of
 tests/support/emulated, whatever device a test asks for; tests marked `host` are about the processor and are left out.
+With HPCGAUGE_DEVICE = cuda they lie and run on this rank's card instead, with the same tests left out.
 """
 
 from __future__ import annotations
@@ -27,13 +28,9 @@ import hypothesis
 import pytest
 
 from hpcgauge.comm.world import World
-from hpcgauge.fields import device as device_module
-from hpcgauge.fields.card import Card
-from tests.support import emulated
-from tests.support.emulated.settings import settings_of_environment
+from tests.support.everywhere import IS_CUDA, IS_EMULATED, use_card, use_emulated_cards
 from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
-IS_EMULATED = os.environ.get("HPCGAUGE_DEVICE") == "emulated"
 SECONDS_FOR_OTHER_RANKS = float(os.environ.get("HPCGAUGE_TEST_PATIENCE", "30"))
 
 # Every rank must draw the same examples.
@@ -50,7 +47,7 @@ class Ranks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        if IS_EMULATED:
+        if IS_EMULATED or IS_CUDA:
             items[:] = [item for item in items if item.get_closest_marker("host") is None]
         if self.world.size == 1:
             return
@@ -110,30 +107,21 @@ class Ranks:
             path.write_text(json.dumps(self.outcomes, indent=1))
 
 
-def use_emulated_card(n_cards: int) -> None:
-    """From here on every device is one of so many emulated cards, another one for each rank of a machine."""
-    settings = settings_of_environment()
-    settings.cards = n_cards
-    emulated.install(settings)
-    real = device_module._hardware
-
-    def hardware(name: str, local_rank: int, local_size: int) -> Any:
-        return Card(local_rank, 1) if name in ("cpu", "cuda") else real(name, local_rank, local_size)
-
-    device_module._hardware = hardware
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     ranks = Ranks()
     config.pluginmanager.register(ranks, "hpcgauge-ranks")
     config.option.with_mpi = ranks.world.size > 1
     if IS_EMULATED:
-        use_emulated_card(ranks.world.local_size)
+        use_emulated_cards(ranks.world.local_size)
+    elif IS_CUDA:
+        use_card()
 
 
 def has_gpu() -> bool:
-    """True if a CUDA device can be used from Python."""
+    """True if a CUDA device can be used from Python, and not its stand-in."""
+    if IS_EMULATED:
+        return False
     try:
         import cupy
 

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.host
 
 KEYS = {
     *("kernel", "extent", "colors", "precision", "parity", "ranks", "threads", "seconds", "seconds_min", "samples"),
-    *("flops", "bytes", "footprint", "sets", "gflops", "gbytes_per_s", "fma_gflops", "limited_by", "checked"),
+    *("flops", "bytes", "footprint", "sets", "gflops", "gbytes_per_s", "fma_gflops", "limited_by", "checked", "device"),
     *("stream_gbytes_per_s", "copy_gbytes_per_s", "triad_gbytes_per_s", "fraction_of_limit"),
 }
 POSITIVE = ("seconds", "seconds_min", "bytes", "gbytes_per_s", "stream_gbytes_per_s", "fma_gflops")

@@ -37,10 +37,10 @@ TRIES = 10
 @pytest.fixture(autouse=True)
 def card() -> Iterator[None]:
     """An emulated card as new."""
-    installed = install(Settings())
+    first = install(Settings())
     yield
     gc.collect()
-    remove(installed)
+    remove(first)
 
 
 def fault() -> str:

@@ -14,6 +14,8 @@ from tests.support.emulated.byhand import Hand
 from tests.support.emulated.errors import CUDARuntimeError
 from tests.support.ranks import ROOT, clean_environment
 
+pytestmark = pytest.mark.host
+
 ADD = """struct Call { long long *out; const long long* a; long long n; };
 extern "C" __global__ void launch(const Call call) { *call.out = *call.out + *call.a + call.n; }"""
 NUMBER = np.zeros(1, np.int64)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ from hpcgauge.comm.world import World
 from hpcgauge.fields.card import Card
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.lattice import Lattice
-from hpcgauge.kernels.cuda_source import PROGRAM
-from hpcgauge.kernels.nvrtc import build_cuda, machine_code
 from tests.support.emulated import Settings, install, remove
 from tests.support.jobs import SMALL, described, lines_of, on_rank_0, run_here
-from tests.support.kernels.cases import EXTENTS, disagreement, fields_of, run_case
+from tests.support.kernels.cases import EXTENTS, compile_for_cards, disagreement, fields_of, run_case
 from tests.support.ranks import agree
 
 pytestmark = pytest.mark.host
@@ -36,7 +33,6 @@ CASES = [
     if entry.is_for(colors, precision)
 ]
 PARITIES = {"double": "both", "single": "odd"}
-ARCHITECTURE = "sm_90"
 # The guide's only layer is attention over staples of length one, beside heavier fermions; one update, two trajectories
 # after it.
 CHAIN = (*SMALL, "chain.produce=3")
@@ -47,10 +43,7 @@ def card(world: World) -> Iterator[None]:
     """One emulated card for each rank, with all kernels of this file compiled. Collective."""
     installed = install(Settings(cards=world.local_size))
     jobs = [(case.entry.kernel, case.entry.cuda_target(4, case.colors, case.precision)) for case in CASES]
-    mine = list(dict.fromkeys(jobs))[world.rank :: world.size]
-    with ThreadPoolExecutor(2 if world.size == 1 else 1) as pool:
-        list(pool.map(lambda job: build_cuda(*job, ARCHITECTURE), mine))
-    machine_code(PROGRAM, "gpu_program", ARCHITECTURE)
+    compile_for_cards(list(dict.fromkeys(jobs))[world.rank :: world.size], 2 if world.size == 1 else 1)
     world.barrier()
     yield
     gc.collect()

@@ -91,6 +91,7 @@ def test_kernel_on_a_grid_that_cuts_x(world: World, case: Case, parity: str) -> 
     check(world, case, "mixed", parity)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("case", THREAD_CASES, ids=show)
 def test_two_threads_give_the_bits_of_one(case: Case) -> None:
     one, sums = run_case(case, fields_of(case, lattice(None, case)))

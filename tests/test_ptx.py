@@ -63,7 +63,7 @@ def difference(case: Case, ranks: Ranks, parity: str = "both") -> str:
     host = HostLaunch(case.entry.kernel, parity, **fields, **case.numbers)
     sums = host()
     different = [name for name in outputs if not np.array_equal(outputs[name], fields[name].to_numpy())]
-    if different or not np.array_equal(bins, host.bins):
+    if different or not np.array_equal(bins, host.bound.bins()):
         return f"{different} or the sums differ from the CPU's"
     return disagreement(case, before, outputs, sums, parity)
 

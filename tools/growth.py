@@ -4,7 +4,7 @@ One line of JSON for each point, then the power of each sequence:
 
     OMP_NUM_THREADS=1 .venv/bin/python tools/growth.py [--seconds 1.0]
 
-Times are the shortest of the repetitions; a CASK network is applied and pulled back.
+Times are the shortest of the repetitions; a CASK network is applied and pulled back, as a program, as in a trajectory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import numpy as np
 
 import hpcgauge as hg
 from hpcgauge.kernels.draws import Draw, Stream, random_vectors
+from hpcgauge.kernels.program import Program
+from hpcgauge.kernels.recording import recording
 
 ROW = (-0.012, 0.024, 0.014, 0.125)
 # What varies, and its values; the rest is one layer of reach 3 for SU(2) on 8^4.
@@ -48,11 +50,11 @@ def network_seconds(extent: int, colors: int, layers: int, reach: int, seconds: 
     U, net = hg.Links.hot(lattice, 1), hg.Cask(np.array([ROW] * layers), reach=reach)
     cotangent = hg.Links.hot(lattice, 2)
 
-    def there_and_back() -> None:
+    with recording(lattice) as steps:
         _, tape = net.apply(U)
         net.pullback(tape, cotangent)
-
-    return shortest(there_and_back, seconds)
+    program = Program(steps)
+    return shortest(lambda: program.run(1), seconds)
 
 
 def hop_seconds(extent: int, colors: int, seconds: float) -> float:

@@ -35,11 +35,13 @@ class Watched(ctypes.Structure):
 @dataclass(frozen=True)
 class Counts:
     """Averages over all sites of the lattice, for one call: operations; bytes that must move at least, what is written
-    counted twice; and bytes that are touched, all counted once."""
+    counted twice; bytes that are touched, all counted once; and bytes that a card moves, which fetches nothing that is
+    only written: those that are read and those that are written."""
 
     flops: float
     bytes: float
     touched: float
+    moved: float
 
 
 def prepare(world: World, names: Sequence[str], dimensions: int, colors: int, precision: str) -> None:
@@ -93,4 +95,6 @@ def count(name: str, dimensions: int, colors: int, precision: str, parity: str, 
     assert any(mark.any() for mark in marks), f"kernel {name} touches nothing with these numbers"
     touched = sum(int(numpy.count_nonzero(mark)) for mark in marks)
     written = sum(int(numpy.count_nonzero(mark & WRITTEN)) for mark in marks)
-    return Counts(flops * target.lanes / lattice.volume, (touched + written) * size, touched * size)
+    read = sum(int(numpy.count_nonzero(mark & READ)) for mark in marks)
+    n_bytes = ((touched + written) * size, touched * size, (read + written) * size)
+    return Counts(flops * target.lanes / lattice.volume, *n_bytes)

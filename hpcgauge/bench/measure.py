@@ -16,6 +16,7 @@ from hpcgauge.bench.count import Counts, count
 from hpcgauge.bench.limits import VARIANTS, MultiplyAdds, Stream, stream_memory, timing_library
 from hpcgauge.bench.periodic import Periodic
 from hpcgauge.comm.world import World
+from hpcgauge.fields.field import Field
 from hpcgauge.fields.host import cache_size
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.host import call_of
@@ -89,14 +90,7 @@ class Rotation:
 
     def check(self) -> None:
         """Nothing; WrongResult when a set, filled anew, is not what the formula makes of it. Collective."""
-        for fields, launch in zip(self.sets, self.launches, strict=True):
-            for key in self.periodic.written:
-                self.periodic.fill(fields, key)
-            wrong = self.periodic.disagreement(fields, launch())
-            world = self.periodic.lattice.world
-            if world.any(wrong):
-                texts = [text for text in world.allgather(wrong) if text]
-                raise WrongResult(f"kernel {self.periodic.case.name} is wrong: {texts[0]}")
+        check_sets(self.periodic, self.sets, self.launches)
         self._calls = 0
 
     def settle(self, count: int) -> None:
@@ -122,6 +116,18 @@ class Rotation:
                 self.sets[place][key].touch()
             self.launches[place]()
         return time.perf_counter() - start
+
+
+def check_sets(periodic: Periodic, sets: Sequence[dict[str, Field]], launches: Sequence[Launch]) -> None:
+    """Nothing; WrongResult when a set, filled anew, is not what the formula makes of it. Collective."""
+    world = periodic.lattice.world
+    for fields, launch in zip(sets, launches, strict=True):
+        for key in periodic.written:
+            periodic.fill(fields, key)
+        wrong = periodic.disagreement(fields, launch())
+        if world.any(wrong):
+            texts = [text for text in world.allgather(wrong) if text]
+            raise WrongResult(f"kernel {periodic.case.name} is wrong: {texts[0]}")
 
 
 def sampled(world: World, probes: Sequence[Probe]) -> dict[Probe, list[float]]:
@@ -195,6 +201,7 @@ def measure(name: str, lattice: Lattice) -> dict[str, Any]:
     kernel.check()
     return {
         "kernel": name,
+        "device": "cpu",
         "extent": list(lattice.extent),
         "colors": lattice.colors,
         "precision": precision,

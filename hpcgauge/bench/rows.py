@@ -11,15 +11,18 @@ from typing import Any
 from rich.table import Table
 
 from hpcgauge._version import VERSION
+from hpcgauge.bench import card
 from hpcgauge.bench.case import entries
 from hpcgauge.bench.count import prepare
 from hpcgauge.bench.measure import measure
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError
+from hpcgauge.fields.card import Card
 from hpcgauge.fields.host import cache_size
 from hpcgauge.fields.lattice import PRECISIONS, Lattice
 
 MOST_COLORS = 8
+DEVICES = ("cpu", "cuda")
 TABLE_WIDTH = 132
 COLUMNS = {
     "kernel": "kernel",
@@ -52,21 +55,27 @@ def bench(
     colors: int,
     precision: str,
     report: Callable[[str], None],
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """The machine in words, and a row for the kernel, or for all of the catalogue that exist in the precision.
 
-    `report` is told what is being done. ConfigError for what is not possible. Collective.
+    `report` is told what is being done. ConfigError for what is not possible, DeviceError when the device cannot be
+    used. Collective.
     """
     check_numbers(colors, precision)
+    if device not in DEVICES:
+        raise ConfigError(f"--device {device!r} is not known; {' and '.join(DEVICES)} are possible")
     names = _chosen(kernel, len(extent), colors, precision)
-    lattice = Lattice(extent, colors, world, precision=precision)
+    lattice = Lattice(extent, colors, world, device, precision)
+    is_on_card = isinstance(lattice.device.hardware, Card)
     report("compiling")
     prepare(world, names, len(extent), colors, precision)
+    copies = card.Copies(lattice.device) if is_on_card else None
     rows = []
     for name in names:
         report(name)
-        rows.append(measure(name, lattice))
-    return {"machine": machine(lattice), "rows": rows}
+        rows.append(measure(name, lattice) if copies is None else card.measure(name, lattice, copies))
+    return {"machine": card.machine(lattice) if is_on_card else machine(lattice), "rows": rows}
 
 
 def check_numbers(colors: int, precision: str) -> None:
@@ -113,12 +122,14 @@ def table(found: dict[str, Any]) -> Table:
     """The rows for reading."""
     first, used = found["rows"][0], found["machine"]
     extent = "x".join(str(length) for length in first["extent"])
-    title = f"SU({first['colors']}), {extent}, {first['precision']}; ranks {used['ranks']}, threads {used['threads']}"
-    shown = Table(title=f"{title}; {used['processor']}")
-    for title in COLUMNS.values():
+    title = f"SU({first['colors']}), {extent}, {first['precision']}; ranks {used['ranks']}"
+    where = used["card"] if "card" in used else f"threads {used['threads']}; {used['processor']}"
+    shown = Table(title=f"{title}; {where}")
+    columns = {key: title for key, title in COLUMNS.items() if key in first}
+    for title in columns.values():
         shown.add_column(title, justify="left" if title in ("kernel", "limit") else "right")
     for row in found["rows"]:
-        shown.add_row(*(_in_words(key, row[key]) for key in COLUMNS))
+        shown.add_row(*(_in_words(key, row[key]) for key in columns))
     return shown
 
 

@@ -21,13 +21,14 @@ class Words:
         place = {"data": (self.address, False), "shape": (64,), "typestr": "|u1", "version": 3}
         self.__cuda_array_interface__ = place
         host = numpy.full(64, number, numpy.uint8)
-        runtime.memcpy(self.address, host.ctypes.data, 64, 1)
+        runtime.memcpyAsync(self.address, host.ctypes.data, 64, 1, 0)
+        runtime.deviceSynchronize()
 
 source, target = Words(7), Words(0)
-runtime.deviceSynchronize()
 MPI.COMM_SELF.Sendrecv([source, MPI.BYTE], 0, recvbuf=[target, MPI.BYTE], source=0)
 found = numpy.zeros(64, numpy.uint8)
-runtime.memcpy(found.ctypes.data, target.address, 64, 2)
+runtime.memcpyAsync(found.ctypes.data, target.address, 64, 2, 0)
+runtime.deviceSynchronize()
 print("carried" if (found == 7).all() else "lost")
 """
 

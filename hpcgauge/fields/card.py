@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy
 
 from hpcgauge.errors import DeviceError
+from hpcgauge.fields.choice import ANOTHER, architecture_of, choose, is_shared, title_of
 from hpcgauge.fields.hardware import Hardware
 
 REMEDY = "pip install 'hpcgauge[cuda13]' (cuda12 where the driver is older than CUDA 13)"
-# What launchers call a process among those of its machine.
-LOCAL_RANKS = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK")
-# Set to 1 where several ranks are to share a card.
-SHARING = "HPCGAUGE_SHARE_CARDS"
-LEAST_CAPABILITY = 75
+# CUDA's number of the error.
+OUT_OF_MEMORY = 2
 TO_DEVICE, TO_HOST, ON_DEVICE = 1, 2, 3
 NON_BLOCKING, NO_TIMING, PINNED = 1, 2, 0
 # Numbers lie in slabs of so many bytes, each at a multiple of NUMBER_ALIGNMENT.
@@ -106,17 +103,14 @@ class Card(Hardware):
 
     def __init__(self, local_rank: int, local_size: int):
         self.runtime, self.driver = _cupy()
-        self.number = self._choose(local_rank, local_size)
-        self.runtime.setDevice(self.number)
-        self.properties = self.runtime.getDeviceProperties(self.number)
-        capability = 10 * self.properties["major"] + self.properties["minor"]
-        if capability < LEAST_CAPABILITY:
-            raise DeviceError(
-                f"card {self.number} ({self.title}) has compute capability {capability / 10}; 7.5 or more is needed. "
-                "Use device = cpu, or choose another card with CUDA_VISIBLE_DEVICES"
-            )
-        self.architecture = f"sm_{capability}"
-        self.stream, self.side = (self.runtime.streamCreateWithFlags(NON_BLOCKING) for _ in range(2))
+        self.number = choose(self.runtime, local_rank, local_size)
+        try:
+            self.properties = self.runtime.getDeviceProperties(self.number)
+            self.architecture = architecture_of(self.number, self.properties)
+            self.runtime.setDevice(self.number)
+            self.stream, self.side = (self.runtime.streamCreateWithFlags(NON_BLOCKING) for _ in range(2))
+        except self.runtime.CUDARuntimeError as error:
+            raise DeviceError(f"device = cuda: card {self.number} cannot be used ({error}); {ANOTHER}") from None
         self.prepared: dict[Any, Any] = {}
         self._functions: dict[tuple[bytes, str], int] = {}
         # By size: memory that may be used again, as to get or to give back any makes the whole card wait.
@@ -130,48 +124,40 @@ class Card(Hardware):
     def identity(self) -> str:
         found = self.properties
         place = ":".join(f"{found[name]:02x}" for name in ("pciDomainID", "pciBusID", "pciDeviceID"))
-        return "" if _is_shared() else place
+        return "" if is_shared() else place
 
     @property
     def title(self) -> str:
         """The card's name."""
-        name = self.properties["name"]
-        return name.decode() if isinstance(name, bytes) else str(name)
+        return title_of(self.properties)
 
     @property
     def description(self) -> str:
         return f"cuda (card {self.number}, {self.title}, {self.architecture})"
 
-    def _choose(self, local_rank: int, local_size: int) -> int:
-        try:
-            n_cards = self.runtime.getDeviceCount()
-        except self.runtime.CUDARuntimeError as error:
-            raise DeviceError(
-                f"device = cuda: no card can be reached ({error}); install the NVIDIA driver, or use device = cpu"
-            ) from None
-        if not n_cards:
-            raise DeviceError("device = cuda: no card is visible; see CUDA_VISIBLE_DEVICES, or use device = cpu")
-        if n_cards == 1:
-            return 0
-        if local_size > n_cards and not _is_shared():
-            raise DeviceError(
-                f"device = cuda: {local_size} ranks on this machine and {n_cards} visible cards; start one rank for "
-                f"each card, or set {SHARING}=1 to let ranks share them"
-            )
-        return local_rank_of(os.environ, local_rank) % n_cards
-
-    def region(self, n_bytes: int) -> _Region:
+    def demand(self, n_bytes: float, what: str = "more") -> None:
         free, total = self.runtime.memGetInfo()
         if n_bytes > free:
+            raise self._too_little(n_bytes, free, total, what)
+
+    def _too_little(self, n_bytes: float, free: int, total: int, what: str) -> DeviceError:
+        return DeviceError(
+            f"card {self.number} ({self.title}) has {free / 2**20:.0f} of {total / 2**20:.0f} MiB free, and "
+            f"{n_bytes / 2**20:.0f} MiB {what} are needed; use more cards, a smaller lattice, or single precision"
+        )
+
+    def region(self, n_bytes: int) -> _Region:
+        if n_bytes > self.runtime.memGetInfo()[0]:
             for regions in self._regions.values():
                 regions.clear()
+        self.demand(n_bytes)
+        try:
+            return _Region(self, self.runtime.malloc(n_bytes))
+        except self.runtime.CUDARuntimeError as error:
+            if error.status != OUT_OF_MEMORY:
+                raise
             free, total = self.runtime.memGetInfo()
-        if n_bytes > free:
-            raise DeviceError(
-                f"card {self.number} ({self.title}) has {free / 2**20:.0f} of {total / 2**20:.0f} MiB free, and "
-                f"{n_bytes / 2**20:.0f} MiB more are needed; use more cards, or single precision"
-            )
-        return _Region(self, self.runtime.malloc(n_bytes))
+            raise self._too_little(n_bytes, free, total, "in one piece") from None
 
     def array(self, region: _Region, shape: tuple[int, ...], dtype: Any) -> CardArray:
         return CardArray(self, region.address, shape, dtype, _Owner(region))
@@ -255,18 +241,6 @@ class Card(Hardware):
         if key not in self._functions:
             self._functions[key] = self.driver.moduleGetFunction(self.driver.moduleLoadData(code), name)
         return self._functions[key]
-
-
-def local_rank_of(environment: Mapping[str, str], known: int) -> int:
-    """The process among those of its machine: what the launcher says, else what MPI found."""
-    for name in LOCAL_RANKS:
-        if environment.get(name, "").isdigit():
-            return int(environment[name])
-    return known
-
-
-def _is_shared() -> bool:
-    return os.environ.get(SHARING) == "1"
 
 
 def _cupy() -> tuple[Any, Any]:

@@ -36,11 +36,12 @@ class Device:
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """An array that is not initialised, aligned for loads of whole blocks; on huge pages when it is large."""
         n_bytes = math.prod(shape) * numpy.dtype(dtype).itemsize
-        region = self._take(n_bytes) or self.hardware.region(n_bytes)
+        region, in_use = self._take(n_bytes), self.bytes_in_use + n_bytes
+        # Before new memory is asked for: the device may have no more.
+        self._keep_below(max(self.bytes_peak, in_use) - in_use)
+        region = region or self.hardware.region(n_bytes)
         array = self.hardware.array(region, shape, dtype)
-        self.bytes_in_use += n_bytes
-        self.bytes_peak = max(self.bytes_peak, self.bytes_in_use)
-        self._keep_below(self.bytes_peak - self.bytes_in_use)
+        self.bytes_in_use, self.bytes_peak = in_use, max(self.bytes_peak, in_use)
         weakref.finalize(self.hardware.owner(array), self._release, region, n_bytes)
         return array
 

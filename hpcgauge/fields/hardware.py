@@ -27,6 +27,10 @@ class Hardware(ABC):
         """What it is, in words."""
 
     @abstractmethod
+    def demand(self, n_bytes: float, what: str = "more") -> None:
+        """Nothing; DeviceError with the numbers when so much memory is not free. On the host the system decides."""
+
+    @abstractmethod
     def region(self, n_bytes: int) -> Any:
         """New memory with room for an aligned array of so many bytes. DeviceError when there is none."""
 

@@ -35,6 +35,9 @@ class Host(Hardware):
     def description(self) -> str:
         return "cpu"
 
+    def demand(self, n_bytes: float, what: str = "more") -> None:
+        """Nothing."""
+
     def region(self, n_bytes: int) -> Any:
         if n_bytes < HUGE_PAGE:
             return bytearray(n_bytes + ALIGNMENT)

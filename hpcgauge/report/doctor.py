@@ -22,6 +22,8 @@ from hpcgauge.kernels.compiler import find_compiler
 
 SECONDS_FOR_A_PROBE = 30
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+# There is one of these where there is a card, the last in Windows' Linux.
+SIGNS_OF_A_CARD = ("/proc/driver/nvidia", "/dev/nvidia0", "/dev/dxg")
 # Libraries are tried in a process of their own: a broken MPI ends the process that loads it.
 MPI_PROBE = "from mpi4py import MPI; print(MPI.Get_library_version().split(chr(0))[0].split(',')[0].splitlines()[0])"
 HDF5_PROBE = "import h5py; print('parallel' if h5py.get_config().mpi else 'serial', 'HDF5', h5py.version.hdf5_version)"
@@ -132,7 +134,7 @@ def _cache() -> Finding:
 
 def _card() -> Finding:
     """The card that device = cuda would take, or why there is none; cpu works without."""
-    if not Path("/proc/driver/nvidia").exists() and not Path("/dev/nvidia0").exists():
+    if not any(Path(sign).exists() for sign in SIGNS_OF_A_CARD):
         return Finding("device", "cpu; no NVIDIA card")
     try:
         words = Device("cuda").hardware.description

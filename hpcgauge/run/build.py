@@ -23,6 +23,7 @@ from hpcgauge.io.links import read_links
 from hpcgauge.kernels.draws import Draw, Stream, uniform
 from hpcgauge.network.cask import Cask
 from hpcgauge.network.covnet import CovNet
+from hpcgauge.run.need import bytes_needed
 from hpcgauge.sampler.hmc import HMC, drift, time_scales
 from hpcgauge.sampler.integrators import SCHEMES
 from hpcgauge.training.losses import Objective
@@ -32,11 +33,13 @@ from hpcgauge.training.trainable import Trainable
 
 
 def lattice_of(run: Run, world: World) -> Lattice:
-    """The lattice, on its device. Collective."""
+    """The lattice, on its device. DeviceError when the run needs more memory than is free there. Collective."""
     section = run.lattice
     threads = None if section.threads == "auto" else section.threads
     device = Device(section.device, threads, world.local_size, world.local_rank)
-    return Lattice(section.extent, section.colors, world, device, section.precision, section.process_grid)
+    lattice = Lattice(section.extent, section.colors, world, device, section.precision, section.process_grid)
+    device.hardware.demand(bytes_needed(run, lattice), "for this run")
+    return lattice
 
 
 def links_of(run: Run, lattice: Lattice) -> Field:

@@ -13,8 +13,8 @@ SITE_FN void attention(const Lattice& g, Site x, Reals<PATHS> a, Matrices<N_DIME
     Side left[2];
     ColorMatrix room;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
-        const Line line = line_of(g, x, nu), steps = left_steps(line);
-        step_links(steps, key, nu, left);
+        const Line line = line_of(g, x, nu);
+        step_links(left_steps(line), key, nu, left);
         EACH_OTHER(nu, mu) {
             const int first = path_number(mu, nu, ABOVE, 1);
             const Line right = right_steps(g, x, mu, nu);
@@ -22,12 +22,12 @@ SITE_FN void attention(const Lattice& g, Site x, Reals<PATHS> a, Matrices<N_DIME
             if (!PAPER) for (int s = 1; s <= REACH; ++s) call_ahead(loops, line.at[BELOW][s], first, REACH);
             const ColorMatrix& q = look(query, x, mu, room);
             real own[REACH], plain[REACH];
-            traces(line, steps, left, right, q, key, mu, nu, ABOVE, own);
+            traces(line, left, right, q, key, mu, nu, ABOVE, own);
             fetch(loops, x, first, plain);
             UNROLL for (int s = 1; s <= REACH; ++s) own[s - 1] = attention_number(own[s - 1] - plain[s - 1]);
             put(a, x, first, own);
             if (!PAPER) {
-                traces(line, steps, left, right, q, key, mu, nu, BELOW, own);
+                traces(line, left, right, q, key, mu, nu, BELOW, own);
                 UNROLL for (int s = 1; s <= REACH; ++s)
                     own[s - 1] = attention_number(own[s - 1] - get(loops, line.at[BELOW][s], first + s - 1));
             }

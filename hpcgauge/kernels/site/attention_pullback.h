@@ -44,22 +44,22 @@ SITE_FN void add_paths(ColorMatrix& sum, const Weights& weights, const Side& pat
 // The same path by path
 struct PathAdder {
     const Weights& weights;
-    const Matrices<N_DIMENSIONS>& dM;
-    Site x;
+    Growing& sums;
     int mu;
     SITE_METHOD void operator()(int s, const ColorMatrix& path, const ColorMatrix&) const {
-        if (s > 0) set(dM, x, mu, multiply_add(weights.w[0][s - 1], path, get(dM, x, mu)));
+        if (s == 0) return;
+        ColorMatrix& sum = growing(sums, mu);
+        sum = multiply_add(weights.w[0][s - 1], path, sum);
+        grown(sums, mu);
     }
 };
 
 // Of sum w Re tr M P(W)^+: the slopes of W, and dM = sum w P(W)
 SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_DIMENSIONS> dM, Reals<PATHS> shifted,
                             Matrices<N_DIMENSIONS> M, Matrices<N_DIMENSIONS> W) {
-    Ending ending = no_steps();
-    if (!KEEPS_MATRICES) for (int k = 0; k < 2 * N_DIMENSIONS; ++k) set(slopes, x, k, zero_traceless());
-    ColorMatrix sum[N_DIMENSIONS];
-    EACH_DIRECTION sum[mu] = zero_matrix();
-    if (!KEEPS_MATRICES) EACH_DIRECTION set(dM, x, mu, zero_matrix());
+    Ending ending = no_steps(slopes, x);
+    Growing sums{dM, x};
+    EACH_DIRECTION start(sums, mu, zero_matrix());
     Rails both;
     Side moved, paths;
     Weights weights;
@@ -80,26 +80,25 @@ SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_
                 fetch_shifted(g, x, line, shifted, mu, nu, side, weights);
                 if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
                 if (KEEPS_MATRICES) {
-                    pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
-                    add_paths(sum[mu], weights, paths);
+                    pull_back_steps(weights, mu, nu, side, moved, paths, ending);
+                    add_paths(growing(sums, mu), weights, paths);
                 } else {
-                    pull_back_again(slopes, x, weights, Journey{line, left, right, mu, nu, side}, M, W, REACH, ending,
-                                    PathAdder{weights, dM, x, mu});
+                    pull_back_again(weights, Journey{line, left, right, mu, nu, side}, M, W, REACH, ending,
+                                    PathAdder{weights, sums, mu});
                 }
             }
         }
     }
-    set(slopes, x, ending);
-    if (KEEPS_MATRICES) EACH_DIRECTION set(dM, x, mu, sum[mu]);
+    finish(ending);
+    finish(sums);
 }
 
 // Of -sum w Re tr W P(W)^+: the slopes of W as sides and tops of loops along nu; as their bottoms it is added to dW
 SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_DIMENSIONS> dW, Reals<PATHS> shifted,
                            Matrices<N_DIMENSIONS> W) {
-    Ending ending = no_steps();
-    if (!KEEPS_MATRICES) for (int k = 0; k < 2 * N_DIMENSIONS; ++k) set(slopes, x, k, zero_traceless());
-    ColorMatrix sum[N_DIMENSIONS];
-    EACH_DIRECTION sum[mu] = get(dW, x, mu);
+    Ending ending = no_steps(slopes, x);
+    Growing sums{dW, x};
+    if (KEEPS_MATRICES) EACH_DIRECTION start(sums, mu, get(dW, x, mu));
     Rails both;
     Side moved, paths;
     Weights weights;
@@ -116,16 +115,16 @@ SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_D
             carry_all(line, W, mu, both, ABOVE, REACH, paths);
             fetch_loops(g, x, line, shifted, mu, nu, weights);
             if (KEEPS_MATRICES) {
-                pull_back_steps(slopes, x, weights, mu, nu, ABOVE, moved, paths, ending);
-                add_paths(sum[mu], weights, paths);
+                pull_back_steps(weights, mu, nu, ABOVE, moved, paths, ending);
+                add_paths(growing(sums, mu), weights, paths);
             } else {
-                pull_back_again(slopes, x, weights, Journey{line, left, right, mu, nu, ABOVE}, W, W, REACH, ending,
-                                PathAdder{weights, dW, x, mu});
+                pull_back_again(weights, Journey{line, left, right, mu, nu, ABOVE}, W, W, REACH, ending,
+                                PathAdder{weights, sums, mu});
             }
         }
     }
-    set(slopes, x, ending);
-    if (KEEPS_MATRICES) EACH_DIRECTION set(dW, x, mu, sum[mu]);
+    finish(ending);
+    finish(sums);
 }
 
 }  // namespace site

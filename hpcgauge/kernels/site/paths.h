@@ -50,10 +50,10 @@ SITE_FN Line line_of(const Lattice& g, Site x, int nu) {
     return line;
 }
 
-// Matrices after s = 0 ... REACH steps, where they lie or in `own`; on a GPU they are not kept
+// Matrices after s = 0 ... REACH steps, where they lie or in `own`
 struct Side {
     const ColorMatrix* at[REACH + 1];
-    ColorMatrix own[KEEPS_MATRICES ? REACH + 1 : 1];
+    ColorMatrix own[REACH + 1];
 };
 
 // [side][s], s >= 1: where the link of step s of a rail stands, on the left from x, on the right from x + mu
@@ -74,22 +74,48 @@ SITE_FN Line right_steps(const Lattice& g, Site x, int mu, int nu) {
     return steps;
 }
 SITE_FN void step_links(const Line& steps, const Matrices<N_DIMENSIONS>& W, int nu, Side (&links)[2]) {
-    if (!KEEPS_MATRICES) return;
-    EACH_SIDE UNROLL for (int s = 1; s <= REACH; ++s) links[side].at[s] = &look(W, steps.at[side][s], nu, links[side].own[s]);
+    if (KEEPS_MATRICES)
+        EACH_SIDE UNROLL for (int s = 1; s <= REACH; ++s) links[side].at[s] = &look(W, steps.at[side][s], nu, links[side].own[s]);
 }
-// Step s, kept in `links` or read again
-SITE_FN const ColorMatrix& step_link(const Side& links, int s, const Matrices<N_DIMENSIONS>& W, Site at, int nu, ColorMatrix& room) {
-    return KEEPS_MATRICES ? *links.at[s] : look(W, at, nu, room);
+// That of step s of a left rail, from where it is kept, or looked at again
+SITE_FN const ColorMatrix& left_link(const Side (&left)[2], const Line& line, const Matrices<N_DIMENSIONS>& W, int nu, int side,
+                                     int s, ColorMatrix& room) {
+    if (KEEPS_MATRICES) return *left[side].at[s];
+    return look(W, line.at[side][side == ABOVE ? s - 1 : s], nu, room);
+}
+
+// Matrices of the own site that grow term by term, one for each direction: kept, or else where they are to be written
+struct Growing {
+    Matrices<N_DIMENSIONS> field;
+    Site x;
+    ColorMatrix kept[KEEPS_MATRICES ? N_DIMENSIONS : 1];
+};
+// To be changed and given to `grown`
+SITE_FN ColorMatrix& growing(Growing& sums, int mu) {
+    if (KEEPS_MATRICES) return sums.kept[mu];
+    sums.kept[0] = get(sums.field, sums.x, mu);
+    return sums.kept[0];
+}
+SITE_FN void grown(const Growing& sums, int mu) {
+    if (!KEEPS_MATRICES) set(sums.field, sums.x, mu, sums.kept[0]);
+}
+SITE_FN void start(Growing& sums, int mu, const ColorMatrix& value) {
+    sums.kept[KEEPS_MATRICES ? mu : 0] = value;
+    grown(sums, mu);
+}
+SITE_FN void finish(const Growing& sums) {
+    if (KEEPS_MATRICES) EACH_DIRECTION set(sums.field, sums.x, mu, sums.kept[mu]);
 }
 
 // sum_{sigma nu s} w P_{sigma nu,s}(W), from the far end: V(x) [w_1 W(x+nu) + V(x+nu) [w_2 W(x+2nu) + ...] V^+] V(x+mu)^+
 SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Reals<PATHS> weights, Matrices<N_DIMENSIONS> W) {
-    ColorMatrix total[N_DIMENSIONS], inner, beside, room;
-    EACH_DIRECTION total[mu] = zero_matrix();
+    ColorMatrix inner, room, step;
+    Growing sums{sum, x};
+    EACH_DIRECTION start(sums, mu, zero_matrix());
     Side left[2];
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
-        const Line line = line_of(g, x, nu), steps = left_steps(line);
-        step_links(steps, W, nu, left);
+        const Line line = line_of(g, x, nu);
+        step_links(left_steps(line), W, nu, left);
         EACH_OTHER(nu, mu) {
             const Line right = right_steps(g, x, mu, nu);
             ColorMatrix carried[2] = {zero_matrix(), zero_matrix()};
@@ -99,23 +125,25 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
                 EACH_SIDE {
                     const ColorMatrix& far = look(W, line.at[side][s], mu, room);
                     EACH_REAL inner.a[k] = fma(w[side][s - 1], far.a[k], carried[side].a[k]);
-                    carry(carried[side], side, step_link(left[side], s, W, steps.at[side][s], nu, beside), inner,
+                    carry(carried[side], side, left_link(left, line, W, nu, side, s, step), inner,
                           look(W, right.at[side][s], nu, room));
                 }
             }
-            EACH_REAL total[mu].a[k] = total[mu].a[k] + carried[ABOVE].a[k] + carried[BELOW].a[k];
+            ColorMatrix& total = growing(sums, mu);
+            EACH_REAL total.a[k] = total.a[k] + carried[ABOVE].a[k] + carried[BELOW].a[k];
+            grown(sums, mu);
         }
     }
-    EACH_DIRECTION set(sum, x, mu, total[mu]);
+    finish(sums);
 }
 
 // [s - 1]: Re tr M_mu P_{sigma nu,s}(W)^+, M carried along the paths
-SITE_FN void traces(const Line& line, const Line& steps, const Side (&left)[2], const Line& right, const ColorMatrix& M,
+SITE_FN void traces(const Line& line, const Side (&left)[2], const Line& right, const ColorMatrix& M,
                     const Matrices<N_DIMENSIONS>& W, int mu, int nu, int side, real (&found)[REACH]) {
-    ColorMatrix moved[2], beside, room;
+    ColorMatrix moved[2], room, step;
     const ColorMatrix* from = &M;
     UNROLL for (int s = 1; s <= REACH; ++s) {
-        carry(moved[s % 2], BELOW - side, step_link(left[side], s, W, steps.at[side][s], nu, beside), *from,
+        carry(moved[s % 2], BELOW - side, left_link(left, line, W, nu, side, s, step), *from,
               look(W, right.at[side][s], nu, room));
         from = &moved[s % 2];
         found[s - 1] = real_product(*from, look(W, line.at[side][s], mu, room));
@@ -127,13 +155,13 @@ SITE_FN void loop_traces(const Lattice& g, Site x, Reals<PATHS> loops, Matrices<
     Side left[2];
     ColorMatrix room;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
-        const Line line = line_of(g, x, nu), steps = left_steps(line);
-        step_links(steps, W, nu, left);
+        const Line line = line_of(g, x, nu);
+        step_links(left_steps(line), W, nu, left);
         EACH_OTHER(nu, mu) {
             const Line right = right_steps(g, x, mu, nu);
             call_ahead(loops, x, path_number(mu, nu, ABOVE, 1), REACH);
             real found[REACH];
-            traces(line, steps, left, right, look(W, x, mu, room), W, mu, nu, ABOVE, found);
+            traces(line, left, right, look(W, x, mu, room), W, mu, nu, ABOVE, found);
             put(loops, x, path_number(mu, nu, ABOVE, 1), found);
         }
     }

@@ -63,14 +63,14 @@ SITE_FN void rail_again(const Line& steps, const Matrices<N_DIMENSIONS>& W, cons
 // r = what carry_all keeps after s steps
 SITE_FN void carry_again(const Journey& way, const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int s, ColorMatrix& r) {
     ColorMatrix left, right, room;
-    asm volatile("" ::: "memory");
+    read_again();
     const ColorMatrix& from = look(M, way.line.at[way.side][s], way.mu, room);
     if (s == 0) {
         r = from;
         return;
     }
     rail_again(way.left, W, way, s, left);
-    asm volatile("" ::: "memory");
+    read_again();
     rail_again(way.right, W, way, s, right);
     carry(r, way.side, left, from, right);
 }
@@ -80,35 +80,46 @@ struct Weights {
     real w[REACH + 1][REACH];
 };
 
-// The cotangents of steps that end at x, in the order of Slopes
-struct Ending {
-    Traceless ahead[N_DIMENSIONS], behind[N_DIMENSIONS];
-};
-
-SITE_FN Ending no_steps() {
-    Ending r;
-    EACH_DIRECTION r.ahead[mu] = r.behind[mu] = zero_traceless();
-    return r;
-}
-
 // The slopes of the right rail's steps
 SITE_FN int right_slopes(int mu, int nu, int side) { return 2 * N_DIMENSIONS + 2 * plane_number(mu, nu) + side; }
 
-// Adds the slopes of steps that closed_products found
-SITE_FN void add_ending(const Slopes& slopes, Site x, int mu, int nu, int side, const Traceless& first, const Traceless& left,
-                        const Traceless& right, Ending& ending) {
-    ending.ahead[mu] = ending.ahead[mu] + first;
+// The cotangents of steps that end at x, in the order of Slopes: kept, or else where they are to be written
+struct Ending {
+    Slopes slopes;
+    Site x;
+    Traceless kept[KEEPS_MATRICES ? 2 * N_DIMENSIONS : 1];
+};
+SITE_FN Traceless ending_at(const Ending& ending, int k) {
+    return KEEPS_MATRICES ? ending.kept[k] : get(ending.slopes, ending.x, k);
+}
+SITE_FN void set(Ending& ending, int k, const Traceless& value) {
+    if (KEEPS_MATRICES)
+        ending.kept[k] = value;
+    else
+        set(ending.slopes, ending.x, k, value);
+}
+SITE_FN Ending no_steps(const Slopes& slopes, Site x) {
+    Ending ending{slopes, x};
+    for (int k = 0; k < 2 * N_DIMENSIONS; ++k) set(ending, k, zero_traceless());
+    return ending;
+}
+SITE_FN void finish(const Ending& ending) {
+    if (KEEPS_MATRICES) for (int k = 0; k < 2 * N_DIMENSIONS; ++k) set(ending.slopes, ending.x, k, ending.kept[k]);
+}
+// Adds what closed_products found on a side
+SITE_FN void add(Ending& ending, int mu, int nu, int side, const Traceless& first, const Traceless& left, const Traceless& right) {
+    set(ending, mu, ending_at(ending, mu) + first);
     // V = W_nu(x - nu), or W_nu(x)^+, which turns the sign
     if (side == ABOVE)
-        ending.behind[nu] = ending.behind[nu] + left;
+        set(ending, N_DIMENSIONS + nu, ending_at(ending, N_DIMENSIONS + nu) + left);
     else
-        ending.ahead[nu] = ending.ahead[nu] - left;
-    set(slopes, x, right_slopes(mu, nu, side), right);
+        set(ending, nu, ending_at(ending, nu) - left);
+    set(ending.slopes, ending.x, right_slopes(mu, nu, side), right);
 }
 
 // Adds the paths along sigma nu beside mu; `moved`: A_j, `paths`: P_r
-SITE_FN void pull_back_steps(const Slopes& slopes, Site x, const Weights& weights, int mu, int nu, int side,
-                             const Side& moved, const Side& paths, Ending& ending) {
+SITE_FN void pull_back_steps(const Weights& weights, int mu, int nu, int side, const Side& moved, const Side& paths,
+                             Ending& ending) {
     ColorMatrix arriving[REACH];  // [r]: sum_j w A_j
     for (int k = 0; k < MATRIX_REALS; ++k) {
         UNROLL for (int r = 0; r < REACH; ++r) {
@@ -119,14 +130,13 @@ SITE_FN void pull_back_steps(const Slopes& slopes, Site x, const Weights& weight
     }
     Traceless first, left, right;
     closed_products(arriving, paths.at, first, left, right);
-    add_ending(slopes, x, mu, nu, side, first, left, right, ending);
+    add(ending, mu, nu, side, first, left, right);
 }
 
 // pull_back_steps where nothing is kept: A_j and P_r are made, used and forgotten; visit(r, P_r, A_1), r = 0 ... last
 template <class Visit>
-SITE_FN void pull_back_again(const Slopes& slopes, Site x, const Weights& weights, const Journey& way,
-                             const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int last, Ending& ending,
-                             Visit visit) {
+SITE_FN void pull_back_again(const Weights& weights, const Journey& way, const Matrices<N_DIMENSIONS>& M,
+                             const Matrices<N_DIMENSIONS>& W, int last, Ending& ending, Visit visit) {
     const Journey back{way.line, way.left, way.right, way.mu, way.nu, BELOW - way.side};
     ColorMatrix arriving[REACH], matrix, moved;
     UNROLL for (int j = 1; j <= REACH; ++j) {
@@ -141,18 +151,12 @@ SITE_FN void pull_back_again(const Slopes& slopes, Site x, const Weights& weight
     Traceless first;
     UNROLL for (int r = 0; r <= last; ++r) {
         carry_again(way, W, W, r, matrix);
-        asm volatile("" ::: "memory");
+        read_again();
         if (r < REACH) add_closed(sum, arriving[r], matrix);
         if (r == 0) first = closed_left(sum);
         visit(r, matrix, moved);
     }
-    const Traceless left = closed_left(sum);
-    set(slopes, x, right_slopes(way.mu, way.nu, way.side), closed_right(sum));
-    set(slopes, x, way.mu, get(slopes, x, way.mu) + first);
-    if (way.side == ABOVE)
-        set(slopes, x, N_DIMENSIONS + way.nu, get(slopes, x, N_DIMENSIONS + way.nu) + left);
-    else
-        set(slopes, x, way.nu, get(slopes, x, way.nu) - left);
+    add(ending, way.mu, way.nu, way.side, first, closed_left(sum), closed_right(sum));
 }
 
 // Calls what the last lines of a pullback write, before the work on the last direction
@@ -160,20 +164,12 @@ SITE_FN void call_ending(const Slopes& slopes, Site x, int nu) {
     if (nu < N_DIMENSIONS - 1) return;
     for (int k = 0; k < 2 * N_DIMENSIONS; ++k) call_ahead(slopes, x, k);
 }
-SITE_FN void set(const Slopes& slopes, Site x, const Ending& ending) {
-    if (!KEEPS_MATRICES) return;
-    EACH_DIRECTION {
-        set(slopes, x, mu, ending.ahead[mu]);
-        set(slopes, x, N_DIMENSIONS + mu, ending.behind[mu]);
-    }
-}
 
 // Of sum a P(W) with the cotangent M: the slopes of W, and da/dt Re tr M P^+ of the paths that start at x - sigma nu, the
 // cotangents of the differences t of traces that a is made of
 SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS> shifted, Reals<PATHS> a,
                            Matrices<N_DIMENSIONS> M, Matrices<N_DIMENSIONS> W) {
-    Ending ending = no_steps();
-    if (!KEEPS_MATRICES) for (int k = 0; k < 2 * N_DIMENSIONS; ++k) set(slopes, x, k, zero_traceless());
+    Ending ending = no_steps(slopes, x);
     Rails both;
     Side moved, paths;
     Weights weights;
@@ -198,15 +194,15 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
                     set(shifted, x, first + r, attention_slope(weights.w[1][r]) * real_product(arrived, path));
                 };
                 if (KEEPS_MATRICES) {
-                    pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
+                    pull_back_steps(weights, mu, nu, side, moved, paths, ending);
                     UNROLL for (int r = 0; r < REACH; ++r) trace(r, *paths.at[r], moved.own[1]);
                 } else {
-                    pull_back_again(slopes, x, weights, Journey{line, left, right, mu, nu, side}, M, W, REACH - 1, ending, trace);
+                    pull_back_again(weights, Journey{line, left, right, mu, nu, side}, M, W, REACH - 1, ending, trace);
                 }
             }
         }
     }
-    set(slopes, x, ending);
+    finish(ending);
 }
 
 }  // namespace site

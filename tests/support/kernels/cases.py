@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,13 @@ from hpcgauge.comm.world import World
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
+from hpcgauge.kernels.cuda_source import PROGRAM
+from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.loop import run
+from hpcgauge.kernels.nvrtc import build_cuda, machine_code
+from hpcgauge.kernels.source import Target
+from tests.support.emulated import Settings
+from tests.support.everywhere import IS_EMULATED
 
 # Four different extents, one of 2; t is long enough to leave an interior on 4 ranks.
 EXTENTS = {2: (4, 16), 3: (4, 6, 16), 4: (4, 2, 6, 16)}
@@ -75,8 +82,22 @@ def _lattice(
 
 
 def compile_entries(world: World, jobs: list[tuple[Entry, int, int, str]]) -> None:
-    """Returns when entries are compiled for (dimensions, colors, precision); ranks share the work. Collective."""
-    kernels = [(entry.kernel, entry.target(*wanted)) for entry, *wanted in jobs if entry.is_for(*wanted[1:])]
-    distinct = list(dict.fromkeys(kernels))
-    compile_all(distinct[world.rank :: world.size], workers=2 if world.size == 1 else 1)
+    """Returns when entries are compiled for (dimensions, colors, precision), for cards where all devices are cards;
+    ranks share the work. Collective."""
+    wanted = [(entry, *kind) for entry, *kind in jobs if entry.is_for(*kind[1:])]
+    n_workers = 2 if world.size == 1 else 1
+    if IS_EMULATED:
+        for_cards = dict.fromkeys((entry.kernel, entry.cuda_target(*kind)) for entry, *kind in wanted)
+        compile_for_cards(list(for_cards)[world.rank :: world.size], n_workers)
+    else:
+        kernels = dict.fromkeys((entry.kernel, entry.target(*kind)) for entry, *kind in wanted)
+        compile_all(list(kernels)[world.rank :: world.size], workers=n_workers)
     world.barrier()
+
+
+def compile_for_cards(jobs: list[tuple[Kernel, Target]], n_workers: int) -> None:
+    """Returns when kernels are compiled for the emulated card, with what stands between them."""
+    architecture = f"sm_{Settings().capability}"
+    machine_code(PROGRAM, "gpu_program", architecture)
+    with ThreadPoolExecutor(n_workers) as pool:
+        list(pool.map(lambda job: build_cuda(*job, architecture), jobs))
