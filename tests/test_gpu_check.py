@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.emulated import Settings, install, remove
 from tests.support.ranks import ROOT, clean_environment
-from tests.test_tools import load_tool
+from tests.test_tools import fake_project, load_tool, run
 
 pytestmark = pytest.mark.host
 TINY = ("--extents", "4", "--colors", "2", "--precisions", "double", "--kernels", "staggered_hop;random_group")
@@ -35,6 +35,16 @@ def test_without_a_card_it_ends_with_one_sentence() -> None:
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (4, "", 1)
     assert answer.stderr.startswith("gpu_check: ") and "tools/test runs the tests without one" in answer.stderr
+
+
+def test_setup_takes_the_compiler_of_the_drivers_cuda(tmp_path: Path) -> None:
+    """Once for each: CUDA 13 where nothing is said, and CUDA 12 in its place."""
+    python, setup = str(fake_project(tmp_path)), tmp_path / "tools" / "setup"
+    for cuda in ("13", "13", "12", "12"):
+        answer = run([setup, "test"], HPCGAUGE_PYTHON=python, HPCGAUGE_CUDA=cuda)
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stderr == "" or f"hpcgauge[test,cuda{cuda}]" in answer.stderr
+    assert (tmp_path / "calls").read_text().split() == ["venv", "install", "install"]
 
 
 class Driver:

@@ -41,22 +41,36 @@ SITE_FN void add_paths(ColorMatrix& sum, const Weights& weights, const Side& pat
         UNROLL for (int s = 1; s <= REACH; ++s) sum.a[k] = fma(weights.w[0][s - 1], paths.own[s].a[k], sum.a[k]);
 }
 
+// The same path by path
+struct PathAdder {
+    const Weights& weights;
+    Growing& sums;
+    int mu;
+    SITE_METHOD void operator()(int s, const ColorMatrix& path, const ColorMatrix&) const {
+        if (s == 0) return;
+        ColorMatrix& sum = growing(sums, mu);
+        sum = multiply_add(weights.w[0][s - 1], path, sum);
+        grown(sums, mu);
+    }
+};
+
 // Of sum w Re tr M P(W)^+: the slopes of W, and dM = sum w P(W)
 SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_DIMENSIONS> dM, Reals<PATHS> shifted,
                             Matrices<N_DIMENSIONS> M, Matrices<N_DIMENSIONS> W) {
-    Ending ending = no_steps();
-    ColorMatrix sum[N_DIMENSIONS];
-    EACH_DIRECTION sum[mu] = zero_matrix();
+    Ending ending = no_steps(slopes, x);
+    Growing sums{dM, x};
+    EACH_DIRECTION start(sums, mu, zero_matrix());
     Rails both;
     Side moved, paths;
     Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
-        const Line line = line_of(g, x, nu);
+        const Line line = line_of(g, x, nu), left = left_steps(line);
         call_ending(slopes, x, nu);
         if (nu == N_DIMENSIONS - 1) EACH_DIRECTION call_ahead(dM, x, mu);
-        rails(left_steps(line), W, nu, both.left);
+        rails(left, W, nu, both.left);
         EACH_OTHER(nu, mu) {
-            rails(right_steps(g, x, mu, nu), W, nu, both.right);
+            const Line right = right_steps(g, x, mu, nu);
+            rails(right, W, nu, both.right);
             EACH_SIDE {
                 call_ahead(slopes, x, right_slopes(mu, nu, side));
                 call_shifted(line, shifted, mu, nu, side);
@@ -65,41 +79,52 @@ SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_
                 carry_all(line, W, mu, both, side, REACH, paths);
                 fetch_shifted(g, x, line, shifted, mu, nu, side, weights);
                 if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
-                pull_back_steps(slopes, x, weights, mu, nu, side, moved, paths, ending);
-                add_paths(sum[mu], weights, paths);
+                if (KEEPS_MATRICES) {
+                    pull_back_steps(weights, mu, nu, side, moved, paths, ending);
+                    add_paths(growing(sums, mu), weights, paths);
+                } else {
+                    pull_back_again(weights, Journey{line, left, right, mu, nu, side}, M, W, REACH, ending,
+                                    PathAdder{weights, sums, mu});
+                }
             }
         }
     }
-    set(slopes, x, ending);
-    EACH_DIRECTION set(dM, x, mu, sum[mu]);
+    finish(ending);
+    finish(sums);
 }
 
 // Of -sum w Re tr W P(W)^+: the slopes of W as sides and tops of loops along nu; as their bottoms it is added to dW
 SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_DIMENSIONS> dW, Reals<PATHS> shifted,
                            Matrices<N_DIMENSIONS> W) {
-    Ending ending = no_steps();
-    ColorMatrix sum[N_DIMENSIONS];
-    EACH_DIRECTION sum[mu] = get(dW, x, mu);
+    Ending ending = no_steps(slopes, x);
+    Growing sums{dW, x};
+    if (KEEPS_MATRICES) EACH_DIRECTION start(sums, mu, get(dW, x, mu));
     Rails both;
     Side moved, paths;
     Weights weights;
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
-        const Line line = line_of(g, x, nu);
+        const Line line = line_of(g, x, nu), left = left_steps(line);
         call_ending(slopes, x, nu);
-        rails(left_steps(line), W, nu, both.left);
+        rails(left, W, nu, both.left);
         EACH_OTHER(nu, mu) {
-            rails(right_steps(g, x, mu, nu), W, nu, both.right);
+            const Line right = right_steps(g, x, mu, nu);
+            rails(right, W, nu, both.right);
             call_ahead(slopes, x, right_slopes(mu, nu, ABOVE));
             EACH_SIDE call_shifted(line, shifted, mu, nu, side);
             carry_all(line, W, mu, both, BELOW, REACH, moved);
             carry_all(line, W, mu, both, ABOVE, REACH, paths);
             fetch_loops(g, x, line, shifted, mu, nu, weights);
-            pull_back_steps(slopes, x, weights, mu, nu, ABOVE, moved, paths, ending);
-            add_paths(sum[mu], weights, paths);
+            if (KEEPS_MATRICES) {
+                pull_back_steps(weights, mu, nu, ABOVE, moved, paths, ending);
+                add_paths(growing(sums, mu), weights, paths);
+            } else {
+                pull_back_again(weights, Journey{line, left, right, mu, nu, ABOVE}, W, W, REACH, ending,
+                                PathAdder{weights, sums, mu});
+            }
         }
     }
-    set(slopes, x, ending);
-    EACH_DIRECTION set(dW, x, mu, sum[mu]);
+    finish(ending);
+    finish(sums);
 }
 
 }  // namespace site

@@ -84,10 +84,34 @@ SITE_FN const ColorMatrix& left_link(const Side (&left)[2], const Line& line, co
     return look(W, line.at[side][side == ABOVE ? s - 1 : s], nu, room);
 }
 
+// Matrices of the own site that grow term by term, one for each direction: kept, or else where they are to be written
+struct Growing {
+    Matrices<N_DIMENSIONS> field;
+    Site x;
+    ColorMatrix kept[KEEPS_MATRICES ? N_DIMENSIONS : 1];
+};
+// To be changed and given to `grown`
+SITE_FN ColorMatrix& growing(Growing& sums, int mu) {
+    if (KEEPS_MATRICES) return sums.kept[mu];
+    sums.kept[0] = get(sums.field, sums.x, mu);
+    return sums.kept[0];
+}
+SITE_FN void grown(const Growing& sums, int mu) {
+    if (!KEEPS_MATRICES) set(sums.field, sums.x, mu, sums.kept[0]);
+}
+SITE_FN void start(Growing& sums, int mu, const ColorMatrix& value) {
+    sums.kept[KEEPS_MATRICES ? mu : 0] = value;
+    grown(sums, mu);
+}
+SITE_FN void finish(const Growing& sums) {
+    if (KEEPS_MATRICES) EACH_DIRECTION set(sums.field, sums.x, mu, sums.kept[mu]);
+}
+
 // sum_{sigma nu s} w P_{sigma nu,s}(W), from the far end: V(x) [w_1 W(x+nu) + V(x+nu) [w_2 W(x+2nu) + ...] V^+] V(x+mu)^+
 SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Reals<PATHS> weights, Matrices<N_DIMENSIONS> W) {
-    ColorMatrix total[N_DIMENSIONS], inner, room, step;
-    EACH_DIRECTION total[mu] = zero_matrix();
+    ColorMatrix inner, room, step;
+    Growing sums{sum, x};
+    EACH_DIRECTION start(sums, mu, zero_matrix());
     Side left[2];
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu);
@@ -105,10 +129,12 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
                           look(W, right.at[side][s], nu, room));
                 }
             }
-            EACH_REAL total[mu].a[k] = total[mu].a[k] + carried[ABOVE].a[k] + carried[BELOW].a[k];
+            ColorMatrix& total = growing(sums, mu);
+            EACH_REAL total.a[k] = total.a[k] + carried[ABOVE].a[k] + carried[BELOW].a[k];
+            grown(sums, mu);
         }
     }
-    EACH_DIRECTION set(sum, x, mu, total[mu]);
+    finish(sums);
 }
 
 // [s - 1]: Re tr M_mu P_{sigma nu,s}(W)^+, M carried along the paths

@@ -17,7 +17,6 @@
 #define SITE_CALL static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
 #define UNROLL_ON_GPU UNROLL
-#define UNROLL_ON_CPU _Pragma("unroll 1")
 #define WARP 32
 #else
 #define ON_GPU 0
@@ -25,7 +24,6 @@
 #define SITE_CALL static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 64")
 #define UNROLL_ON_GPU
-#define UNROLL_ON_CPU UNROLL
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
 #if !defined(__clang__)
@@ -99,6 +97,8 @@ SITE_FN real from_bits(integer a) { return __int_as_float(a); }
 SITE_FN wide_integer bits(wide a) { return __double_as_longlong(a); }
 SITE_FN wide from_bits(wide_integer a) { return __longlong_as_double(a); }
 #endif
+// What is loaded before this is not kept in registers for loads after it
+SITE_FN void read_again() { asm volatile("" ::: "memory"); }
 SITE_FN bool any(bool m) { return m; }
 SITE_FN bool all(bool m) { return m; }
 SITE_FN real broadcast(scalar a) { return a; }
@@ -142,6 +142,9 @@ SITE_FN unsigned warp_or(unsigned a) {
 #include "counting.h"
 #else
 #include "vector.h"
+#endif
+#if !ON_GPU
+SITE_FN void read_again() {}
 #endif
 
 // For each lane a where m, else b

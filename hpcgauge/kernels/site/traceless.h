@@ -69,6 +69,21 @@ SITE_FN void closed_products(const ColorMatrix (&a)[COUNT], const ColorMatrix* c
     right = even - odd;
 }
 
+// The same for one pair after another
+struct ClosedSum {
+    Traceless even, odd;
+};
+SITE_FN ClosedSum zero_closed_sum() { return ClosedSum{zero_traceless(), zero_traceless()}; }
+SITE_FN void add_closed(ClosedSum& sum, const ColorMatrix& a, const ColorMatrix& b) {
+    UNROLL for (int i = 0; i < 3; ++i) {
+        const int j = 1 + (i + 1) % 3, l = 1 + (i + 2) % 3;
+        sum.even.a[i] = fnma(a.a[0], b.a[i + 1], fma(a.a[i + 1], b.a[0], sum.even.a[i]));
+        sum.odd.a[i] = fnma(a.a[l], b.a[j], fma(a.a[j], b.a[l], sum.odd.a[i]));
+    }
+}
+SITE_FN Traceless closed_left(const ClosedSum& sum) { return sum.even + sum.odd; }
+SITE_FN Traceless closed_right(const ClosedSum& sum) { return sum.even - sum.odd; }
+
 #else
 
 SITE_FN ColorMatrix matrix(const Traceless& q) {
@@ -177,6 +192,18 @@ SITE_CALL void closed_products(const ColorMatrix (&a)[COUNT], const ColorMatrix*
         UNROLL for (int i = 0; i < COLORS; ++i) add_outer(x, row_of(*b[k], i), row_of(a[k], i));
     right = traceless(x, -1);
 }
+
+// The same for one pair after another
+struct ClosedSum {
+    Antihermitian left, right;
+};
+SITE_FN ClosedSum zero_closed_sum() { return ClosedSum{zero_antihermitian(), zero_antihermitian()}; }
+SITE_FN void add_closed(ClosedSum& sum, const ColorMatrix& a, const ColorMatrix& b) {
+    UNROLL for (int i = 0; i < COLORS; ++i) add_outer(sum.left, column_of(a, i), column_of(b, i));
+    UNROLL for (int i = 0; i < COLORS; ++i) add_outer(sum.right, row_of(b, i), row_of(a, i));
+}
+SITE_FN Traceless closed_left(const ClosedSum& sum) { return traceless(sum.left, 1); }
+SITE_FN Traceless closed_right(const ClosedSum& sum) { return traceless(sum.right, -1); }
 
 #endif
 
