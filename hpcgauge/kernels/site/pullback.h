@@ -61,7 +61,8 @@ SITE_FN void rail_again(const Line& steps, const Matrices<N_DIMENSIONS>& W, cons
     }
 }
 // r = what carry_all keeps after s steps
-SITE_FN void carry_again(const Journey& way, const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int s, ColorMatrix& r) {
+SITE_FN void carry_again(const Journey& way, const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int s,
+                         ColorMatrix& r) {
     ColorMatrix left, right, room;
     read_again();
     const ColorMatrix& from = look(M, way.line.at[way.side][s], way.mu, room);
