@@ -19,20 +19,13 @@ DIMENSIONS, RIGHT_HAND_SIDES = 4, 1
 # Of a multiprocessor: registers of one of its quarters, and warps that it holds (64 where nothing else is said).
 QUARTER_REGISTERS, QUARTERS = 16384, 4
 WARPS = {"sm_75": 32, "sm_86": 48, "sm_87": 48, "sm_88": 48, "sm_89": 48, "sm_110": 48, "sm_120": 48, "sm_121": 48}
-# Bytes of stack of a thread, at most, and of kernels that need more: docs/gpu.md says why.
+# Bytes of stack of a thread, at most; docs/gpu.md says what takes any.
 MOST_STACK = 512
-LARGE_STACK = {
-    "path_sum": 640,
-    "exponential_layer_pullback": 1536,
-    "three_layers_pullback": 1280,
-    "path_pullback": 5760,
-    "trace_pullback": 6400,
-    "trace_pullback (paper)": 6400,
-    "loop_pullback": 4864,
-    "loop_pullback (paper)": 4864,
-}
 # In SU(3) double these have no stack and spill nothing.
-LEAN = ("staggered_hop", "plaquette_sum", "staple_sum", "force", "kick", "update_links", "combine", "exponential_layer")
+LEAN = (
+    *("staggered_hop", "plaquette_sum", "staple_sum", "staple_pullback", "force", "kick", "update_links", "combine"),
+    *("exponential_layer", "exponential_layer_pullback", "path_sum", "attention", "loop_traces"),
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,7 @@ def excessive(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
     def limit(row: dict[str, Any]) -> int:
         is_lean = row["kernel"] in LEAN and (row["colors"], row["precision"]) == (3, "double")
-        return 0 if is_lean else LARGE_STACK.get(row["kernel"], MOST_STACK)
+        return 0 if is_lean else MOST_STACK
 
     return [row for row in rows if row["stack_bytes"] > limit(row)]
 

@@ -12,13 +12,22 @@ SITE_FN void exponential_layer(const Lattice&, Site x, Matrices<N_DIMENSIONS> V,
     }
 }
 
+// m, or read again where it is not kept
+SITE_FN ColorMatrix kept_or(const ColorMatrix& m, const Matrices<N_DIMENSIONS>& field, Site x, int mu) {
+    return KEEPS_MATRICES ? m : get(field, x, mu);
+}
+
 // From the cotangent dV of V = E U, E = exp(rho q): rho dq, the cotangent of q, with d/d rho added to `total` and
-// dU = E^+ dV to `dU`.
-SITE_FN ColorMatrix pull_back_exponential(real rho, const ColorMatrix& q, const ColorMatrix& U, const ColorMatrix& dV,
-                                          ColorMatrix& dU, real& total) {
+// dU = E^+ dV to `sum`, which is kept, or else the field dU.
+SITE_FN ColorMatrix pull_back_exponential(real rho, const ColorMatrix& q, const ColorMatrix& link, Site x, int mu,
+                                          const Matrices<N_DIMENSIONS>& dV, const Matrices<N_DIMENSIONS>& dU,
+                                          ColorMatrix& sum, real& total) {
     ColorMatrix E;
-    const ColorMatrix dq = traceless_antihermitian(exponential_pullback(rho * q, product_adjoint(dV, U), E));
-    dU = dU + adjoint_product(E, dV);
+    const ColorMatrix from = get(dV, x, mu);
+    const ColorMatrix dq = traceless_antihermitian(exponential_pullback(rho * q, product_adjoint(from, link), E));
+    read_again();
+    sum = kept_or(sum, dU, x, mu) + adjoint_product(E, kept_or(from, dV, x, mu));
+    if (!KEEPS_MATRICES) set(dU, x, mu, sum);
     total = total + real_product(dq, q);
     return rho * dq;
 }
@@ -33,10 +42,12 @@ SITE_FN void exponential_layer_pullback(const Lattice&, Site x, Matrices<N_DIMEN
         const ColorMatrix from = get(X, x, mu), closing = get(Y, x, mu);
         const ColorMatrix q = traceless_antihermitian(product_adjoint(from, closing));
         ColorMatrix sum = get_kept(dU, x, mu, kept[1]);
-        const ColorMatrix dq = pull_back_exponential(number(rho), q, get(U, x, mu), get(dV, x, mu), sum, totals[0]);
-        set(dU, x, mu, sum);
-        set(dX, x, mu, dq * closing);
-        set(dY, x, mu, get_kept(dY, x, mu, kept[0]) + adjoint_product(dq, from));
+        if (!KEEPS_MATRICES) set(dU, x, mu, sum);
+        const ColorMatrix dq = pull_back_exponential(number(rho), q, get(U, x, mu), x, mu, dV, dU, sum, totals[0]);
+        if (KEEPS_MATRICES) set(dU, x, mu, sum);
+        read_again();
+        set(dX, x, mu, dq * kept_or(closing, Y, x, mu));
+        set(dY, x, mu, get_kept(dY, x, mu, kept[0]) + adjoint_product(dq, kept_or(from, X, x, mu)));
     }
 }
 
@@ -59,10 +70,13 @@ SITE_FN void three_layers_pullback(const Lattice&, Site x, Matrices<N_DIMENSIONS
         const ColorMatrix link = get(U, x, mu), from = get(X, x, mu);
         const ColorMatrix q = traceless_antihermitian(product_adjoint(from, link));
         ColorMatrix sum = get(dU, x, mu), dq = zero_matrix();
-        for (int i = 0; i < 3; ++i)
-            dq = dq + pull_back_exponential(number(rho, i), q, link, get(dV[i], x, mu), sum, totals[i]);
-        set(dU, x, mu, sum + adjoint_product(dq, from));
-        set(dX, x, mu, dq * link);
+        for (int i = 0; i < 3; ++i) {
+            read_again();
+            dq = dq + pull_back_exponential(number(rho, i), q, kept_or(link, U, x, mu), x, mu, dV[i], dU, sum, totals[i]);
+        }
+        read_again();
+        set(dU, x, mu, kept_or(sum, dU, x, mu) + adjoint_product(dq, kept_or(from, X, x, mu)));
+        set(dX, x, mu, dq * kept_or(link, U, x, mu));
     }
 }
 

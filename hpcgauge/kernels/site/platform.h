@@ -97,8 +97,8 @@ SITE_FN real from_bits(integer a) { return __int_as_float(a); }
 SITE_FN wide_integer bits(wide a) { return __double_as_longlong(a); }
 SITE_FN wide from_bits(wide_integer a) { return __longlong_as_double(a); }
 #endif
-// What is loaded before this is not kept in registers for loads after it
-SITE_FN void read_again() { asm volatile("" ::: "memory"); }
+// What is loaded after this is not loaded before it, nor taken from what was
+SITE_FN void read_again() { __syncwarp(); }
 SITE_FN bool any(bool m) { return m; }
 SITE_FN bool all(bool m) { return m; }
 SITE_FN real broadcast(scalar a) { return a; }

@@ -61,7 +61,8 @@ SITE_FN void rail_again(const Line& steps, const Matrices<N_DIMENSIONS>& W, cons
     }
 }
 // r = what carry_all keeps after s steps
-SITE_FN void carry_again(const Journey& way, const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int s, ColorMatrix& r) {
+SITE_FN void carry_again(const Journey& way, const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int s,
+                         ColorMatrix& r) {
     ColorMatrix left, right, room;
     read_again();
     const ColorMatrix& from = look(M, way.line.at[way.side][s], way.mu, room);
@@ -106,9 +107,9 @@ SITE_FN Ending no_steps(const Slopes& slopes, Site x) {
 SITE_FN void finish(const Ending& ending) {
     if (KEEPS_MATRICES) for (int k = 0; k < 2 * N_DIMENSIONS; ++k) set(ending.slopes, ending.x, k, ending.kept[k]);
 }
-// Adds what closed_products found on a side
-SITE_FN void add(Ending& ending, int mu, int nu, int side, const Traceless& first, const Traceless& left, const Traceless& right) {
-    set(ending, mu, ending_at(ending, mu) + first);
+// Adds what closed_products finds: `first`, and of a side `left` and `right`
+SITE_FN void add_first(Ending& ending, int mu, const Traceless& first) { set(ending, mu, ending_at(ending, mu) + first); }
+SITE_FN void add_sides(Ending& ending, int mu, int nu, int side, const Traceless& left, const Traceless& right) {
     // V = W_nu(x - nu), or W_nu(x)^+, which turns the sign
     if (side == ABOVE)
         set(ending, N_DIMENSIONS + nu, ending_at(ending, N_DIMENSIONS + nu) + left);
@@ -130,7 +131,8 @@ SITE_FN void pull_back_steps(const Weights& weights, int mu, int nu, int side, c
     }
     Traceless first, left, right;
     closed_products(arriving, paths.at, first, left, right);
-    add(ending, mu, nu, side, first, left, right);
+    add_first(ending, mu, first);
+    add_sides(ending, mu, nu, side, left, right);
 }
 
 // pull_back_steps where nothing is kept: A_j and P_r are made, used and forgotten; visit(r, P_r, A_1), r = 0 ... last
@@ -138,25 +140,28 @@ template <class Visit>
 SITE_FN void pull_back_again(const Weights& weights, const Journey& way, const Matrices<N_DIMENSIONS>& M,
                              const Matrices<N_DIMENSIONS>& W, int last, Ending& ending, Visit visit) {
     const Journey back{way.line, way.left, way.right, way.mu, way.nu, BELOW - way.side};
-    ColorMatrix arriving[REACH], matrix, moved;
+    ColorMatrix arriving[REACH], moved, path;
     UNROLL for (int j = 1; j <= REACH; ++j) {
-        carry_again(back, M, W, j, matrix);
-        if (j == 1) moved = matrix;
+        carry_again(back, M, W, j, moved);
+        if (j == 1) visit(0, look(W, way.line.at[way.side][0], way.mu, path), moved);
         UNROLL for (int r = 0; j + r <= REACH; ++r) EACH_REAL {
             real& sum = arriving[r].a[k];
-            sum = j == 1 ? weights.w[1][r] * matrix.a[k] : fma(weights.w[j][j + r - 1], matrix.a[k], sum);
+            sum = j == 1 ? weights.w[1][r] * moved.a[k] : fma(weights.w[j][j + r - 1], moved.a[k], sum);
         }
     }
     ClosedSum sum = zero_closed_sum();
-    Traceless first;
     UNROLL for (int r = 0; r <= last; ++r) {
-        carry_again(way, W, W, r, matrix);
+        carry_again(way, W, W, r, path);
         read_again();
-        if (r < REACH) add_closed(sum, arriving[r], matrix);
-        if (r == 0) first = closed_left(sum);
-        visit(r, matrix, moved);
+        if (r < REACH) add_closed(sum, arriving[r], path);
+        if (r == 0) {
+            add_first(ending, way.mu, closed_left(sum));
+            continue;
+        }
+        if (r < REACH) carry_again(back, M, W, 1, moved);
+        visit(r, path, moved);
     }
-    add(ending, way.mu, way.nu, way.side, first, closed_left(sum), closed_right(sum));
+    add_sides(ending, way.mu, way.nu, way.side, closed_left(sum), closed_right(sum));
 }
 
 // Calls what the last lines of a pullback write, before the work on the last direction
