@@ -105,6 +105,7 @@ class HMC:
         U, P = state.U.copy(), random_momenta(state.U.lattice, draw)
         fields = self.target.refresh(draw.of(Stream.PSEUDOFERMION), state.U)
         forces = _Forces(self, fields)
+        forces.prepare(U)
         energy = repeated(self.target, U, fields, gradient=False)
         before = energy()
         K_0 = kinetic(P)
@@ -163,11 +164,20 @@ class _Forces:
         """For each level the gradient at links, as `integrate` takes them."""
         return [functools.partial(self._gradient, level) for level in range(len(self.parts))]
 
-    def _gradient(self, level: int, U: Field) -> Field:
+    def prepare(self, U: Field) -> None:
+        """Nothing; the gradients at these links are ready. Before others, as forces need the most ghosts of U, which is
+        then enlarged while little else is held. Collective."""
+        for level in range(len(self.parts)):
+            self._force(level, U)
+
+    def _force(self, level: int, U: Field) -> Callable[[], Evaluation]:
         if (level, U) not in self._prepared:
             action, fields = self.parts[level]
             self._prepared[level, U] = repeated(action, U, fields)
-        evaluation = self._prepared[level, U]()
+        return self._prepared[level, U]
+
+    def _gradient(self, level: int, U: Field) -> Field:
+        evaluation = self._force(level, U)()
         self.first.setdefault(level, evaluation.value)
         self.latest[level] = evaluation.value
         self.steps += evaluation.steps

@@ -24,6 +24,7 @@ GPU_WORDS = """
 #define __device__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__
+inline void __syncwarp() {}
 inline double __fma_rn(double a, double b, double c) { return __builtin_fma(a, b, c); }
 inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 inline double __dsqrt_rn(double a) { return __builtin_sqrt(a); }
