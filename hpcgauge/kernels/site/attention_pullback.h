@@ -54,6 +54,17 @@ struct PathAdder {
     }
 };
 
+// Adds the paths along sigma nu beside mu, also those that start at x to sums[mu]; `moved`: A_j of M, `paths`: P_r of W
+SITE_FN void pull_back_and_add(const Weights& weights, const Journey& way, const Side& moved, const Side& paths,
+                               const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, Ending& ending, Growing& sums) {
+    if (KEEPS_MATRICES) {
+        pull_back_steps(weights, way.mu, way.nu, way.side, moved, paths, ending);
+        add_paths(growing(sums, way.mu), weights, paths);
+    } else {
+        pull_back_again<GROUP_ROWS>(weights, way, M, W, REACH, ending, PathAdder{weights, sums, way.mu});
+    }
+}
+
 // Of sum w Re tr Q P(K)^+: the slopes of the key K, and of the query Q dQ = sum w P(K)
 SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_DIMENSIONS> d_query, Reals<PATHS> shifted,
                             Matrices<N_DIMENSIONS> query, Matrices<N_DIMENSIONS> key) {
@@ -79,13 +90,7 @@ SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_
                 carry_all<GROUP_ROWS>(line, key, mu, both, side, REACH, paths);
                 fetch_shifted(g, x, line, shifted, mu, nu, side, weights);
                 if (side == ABOVE) call_ahead(query, line.at[ABOVE][1], mu);
-                if (KEEPS_MATRICES) {
-                    pull_back_steps(weights, mu, nu, side, moved, paths, ending);
-                    add_paths(growing(sums, mu), weights, paths);
-                } else {
-                    pull_back_again<GROUP_ROWS>(weights, Journey{line, left, right, mu, nu, side}, query, key, REACH, ending,
-                                    PathAdder{weights, sums, mu});
-                }
+                pull_back_and_add(weights, Journey{line, left, right, mu, nu, side}, moved, paths, query, key, ending, sums);
             }
         }
     }
@@ -114,13 +119,7 @@ SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_D
             carry_all<GROUP_ROWS>(line, W, mu, both, BELOW, REACH, moved);
             carry_all<GROUP_ROWS>(line, W, mu, both, ABOVE, REACH, paths);
             fetch_loops(g, x, line, shifted, mu, nu, weights);
-            if (KEEPS_MATRICES) {
-                pull_back_steps(weights, mu, nu, ABOVE, moved, paths, ending);
-                add_paths(growing(sums, mu), weights, paths);
-            } else {
-                pull_back_again<GROUP_ROWS>(weights, Journey{line, left, right, mu, nu, ABOVE}, W, W, REACH, ending,
-                                PathAdder{weights, sums, mu});
-            }
+            pull_back_and_add(weights, Journey{line, left, right, mu, nu, ABOVE}, moved, paths, W, W, ending, sums);
         }
     }
     finish(ending);
