@@ -68,7 +68,7 @@ class ChainRun:
     def _refuse_lost_checkpoints(self, messages: list[str]) -> None:
         """Nothing; ConfigError when the history is longer than that of a run that ended before its first checkpoint."""
         done = on_root(self.lattice.world, lambda: len(read_history(self.folder / "history.jsonl")))
-        if messages or done >= self.config.checkpoint.every:
+        if messages or done > self.config.checkpoint.every:
             raise ConfigError(
                 f"{self.folder} has {done} trajectories in history.jsonl but no whole checkpoint to go on from; put "
                 "checkpoint/ back, or give another folder (--out DIR)" + "".join(f" ({text})" for text in messages)
