@@ -39,7 +39,7 @@ class Event(NamedTuple):
     @property
     def kind(self) -> str:
         """The path as a pattern that fits all files of its kind."""
-        return re.sub(r"[0-9]+", "*", self.path)
+        return re.sub(r"[0-9]", "?", self.path)
 
 
 def compiled(folder: Path) -> Path:

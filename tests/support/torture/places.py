@@ -6,18 +6,19 @@ from tests.support.faults.library import Event
 from tests.support.torture.job import THERMALISE, TRAIN, TRAJECTORIES
 
 WRITE, RENAMES, TRAINING = "inside a write", "between renames", "inside training"
-INSIDE = {"write": WRITE, "sync": "inside a flush", "rename": "inside a rename"}
+NAMES = {"write": "a write", "sync": "a flush", "rename": "a rename"}
 POINTER = "latest"
 
 
 def place_of(logs: list[list[Event]], n_lines: int, has_pointer: bool) -> str:
     """The place, in words; `n_lines` of history were there, `has_pointer` says if checkpoints have a pointer."""
     for log in logs:
+        if log and log[-1].word == "fault" and log[-1].call.endswith("before"):
+            return f"before {NAMES.get(log[-2].call, 'another call')}"
         if log and log[-1].word != "end":
-            call = log[-1].call if log[-1].word == "begin" else log[-2].call
-            return INSIDE.get(call, "inside another call")
+            return f"inside {NAMES.get(log[-1 if log[-1].word == 'begin' else -2].call, 'another call')}"
     done = [event for event in (logs[0] if logs else []) if "locktest" not in event.path]
-    if not any(event.path.startswith("checkpoint") for event in done):
+    if not any(event.call == "write" and event.path.startswith("history") for event in done):
         return "at the start"
     last = done[-1]
     renamed = next((event.path for event in reversed(done) if event.call == "rename"), "")

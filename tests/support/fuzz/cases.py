@@ -1,0 +1,58 @@
+"""Cases: a number and a seed make one damaged file."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tests.support.fuzz import bytes as plain
+from tests.support.fuzz import hdf5, headers
+from tests.support.fuzz.corpus import CONTAINERS, Whole
+from tests.support.fuzz.limefiles import lime
+
+KNOWING = {
+    "nersc": (headers.nersc,),
+    "lime": (lime,),
+    "milc": (headers.milc,),
+    "openqcd": (headers.openqcd,),
+    "hirep": (headers.hirep,),
+    "history": (headers.history,),
+    "configuration": (headers.configuration,),
+    **dict.fromkeys((*CONTAINERS, "hdf5"), (hdf5.structures, hdf5.structures, hdf5.lies)),
+}
+LARGE = 500_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A damaged file: of which whole one, how, whether it is read with its checks, and whether it was made on purpose."""
+
+    number: int
+    whole: Whole
+    content: bytes
+    damage: str
+    verify: bool
+    is_knowing: bool
+
+
+def case(corpus: dict[str, list[Whole]], seed: int, number: int) -> Case:
+    """The case of this number."""
+    draw = random.Random(f"{seed}/{number}")
+    kinds = [kind for kind, files in corpus.items() if files]
+    whole = _chosen(draw, corpus[kinds[number % len(kinds)]])
+    is_knowing = draw.random() < 0.5
+    damages = KNOWING[whole.kind] if is_knowing else plain.DAMAGES
+    content, names = whole.content, []
+    for _ in range(draw.choice((1, 1, 1, 2))):
+        damage = draw.choice(damages)
+        content = damage(draw, content)
+        names.append(damage.__name__)
+        if not content:
+            break
+        damages = plain.DAMAGES
+    return Case(number, whole, content, " and ".join(names), draw.random() < 0.7, is_knowing)
+
+
+def _chosen(draw: random.Random, files: list[Whole]) -> Whole:
+    """One of the files; the large ones more rarely, as they take longer."""
+    return draw.choices(files, [0.2 if len(whole.content) > LARGE else 1.0 for whole in files])[0]
