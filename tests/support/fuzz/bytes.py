@@ -29,6 +29,14 @@ def _flipped(draw: random.Random, content: bytes, end: int) -> bytes:
     return bytes(changed)
 
 
+def one_bit(draw: random.Random, content: bytes) -> bytes:
+    """One bit of the middle changed: of the numbers, if the file is a gauge field."""
+    changed = bytearray(content)
+    if changed:
+        changed[len(changed) // 4 + draw.randrange(max(1, len(changed) // 2))] ^= 1 << draw.randrange(8)
+    return bytes(changed)
+
+
 def truncated(draw: random.Random, content: bytes) -> bytes:
     """The end is missing: a little, a lot, or nearly all."""
     lost = draw.choice((draw.randint(1, 16), draw.randint(0, len(content)), len(content) - draw.randint(0, FRONT)))
@@ -76,6 +84,7 @@ DAMAGES: tuple[Damage, ...] = (
     flips_in_front,
     flips_in_front,
     flips,
+    one_bit,
     truncated,
     extended,
     inserted,

@@ -52,10 +52,15 @@ def lies(draw: random.Random, content: bytes) -> bytes:
     image = io.BytesIO(content)
     with h5py.File(image, "r+") as file:
         for _ in range(draw.randint(1, 3)):
-            names = [name for name in file if isinstance(file.get(name), h5py.Dataset)]
+            names = [name for name in file if _is_dataset(file, name)]
             if names:
                 draw.choice((_attribute, _said, _said, _shape, _gone, _link, _root))(draw, file, draw.choice(names))
     return image.getvalue()
+
+
+def _is_dataset(file: h5py.File, name: str) -> bool:
+    """True for a dataset of this file: links to elsewhere are not followed."""
+    return isinstance(file.get(name, getlink=True), h5py.HardLink) and isinstance(file[name], h5py.Dataset)
 
 
 def _attribute(draw: random.Random, file: h5py.File, name: str) -> None:

@@ -20,13 +20,14 @@ from tests.support.ranks import ROOT, clean_environment
 SECONDS_FOR_A_CASE = 10.0
 SECONDS_TO_START = 120.0
 MEMORY_DISK = Path("/dev/shm")
+PROGRAM = ("-m", "tests.support.fuzz.worker")
 
 
 class Worker:
     """One worker process with its folder; started anew when it has died."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, program: tuple[str, ...] = PROGRAM, seconds: float = SECONDS_FOR_A_CASE) -> None:
+        self._seed, self._program, self._seconds = seed, program, seconds
         self._folder = Path(tempfile.mkdtemp(prefix="hpcgauge-fuzz-", dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +37,7 @@ class Worker:
         assert process.stdin is not None
         process.stdin.write(f"{number}\n".encode())
         process.stdin.flush()
-        line = self._line(process, SECONDS_FOR_A_CASE)
+        line = self._line(process, self._seconds)
         if line:
             return json.loads(line.split(b" ", 1)[1])
         is_hanging = process.poll() is None
@@ -46,7 +47,7 @@ class Worker:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            command = [sys.executable, "-m", "tests.support.fuzz.worker", str(self._folder), str(self._seed)]
+            command = [sys.executable, *self._program, str(self._folder), str(self._seed)]
             environment = clean_environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE

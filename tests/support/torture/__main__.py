@@ -50,8 +50,7 @@ def _table(results: Results) -> str:
         for k, (what, n) in enumerate(counter.most_common())
     ]
     lines = [f"{kind:32}{what:36}{n:5d}" for kind, what, n in rows]
-    from_ = sorted({found.restarted_from for found in results.rounds} - {0})
-    return "\n".join([*lines, f"restarted after the trajectories {', '.join(map(str, from_))}"])
+    return "\n".join([*lines, f"restarted after the trajectories {', '.join(map(str, results.restarted_from()))}"])
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ KINDS = (
     Kind("room cannot be promised", 0.3, ("allocate",), "fail", (errno.EOPNOTSUPP,)),
     Kind("a file cannot be removed", 1, ("unlink",), "fail", (errno.EACCES, errno.EIO)),
 )
-KILLS = tuple(kind for kind in KINDS if kind.is_kill)
+NAMED = {kind.name: kind for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -85,27 +85,24 @@ class Plan:
         self._calls = Counter((rank, event.call, event.kind) for rank, log in enumerate(made) for event in log)
         self._before_computing = _before_computing(made)
 
-    def draw(self, kinds: tuple[Kind, ...] = KINDS) -> Disturbance:
-        """The next disturbance, of one of these kinds."""
+    def draw(self, kinds: tuple[Kind, ...] = KINDS, path: str = "") -> Disturbance:
+        """The next disturbance, of one of these kinds, at files whose path begins so."""
         kind = self._random.choices(kinds, [kind.weight for kind in kinds])[0]
         if not kind.calls:
             return Disturbance(kind, kill_after=self._random.uniform(*SECONDS_OF_A_START))
-        return self.at(kind, *self._site(kind))
-
-    def at(self, kind: Kind, site: tuple[int, str, str], number: int) -> Disturbance:
-        """A disturbance of this kind at the call of this number: rank, call and pattern."""
+        site, number = self._site(kind, path)
         if kind.action.endswith("later"):
             argument = self._random.randrange(MICROSECONDS_OF_A_TRAJECTORY)
         else:
             argument = self._random.choice(kind.errors)
         return Disturbance(kind, Fault(*site, number, kind.action, argument))
 
-    def _site(self, kind: Kind) -> tuple[tuple[int, str, str], int]:
+    def _site(self, kind: Kind, path: str) -> tuple[tuple[int, str, str], int]:
         """A call that this kind strikes, and which one of its kind it is, within reach of the start."""
         if kind.action.endswith("later"):
             sites = [self._before_computing[0 if kind.action.startswith("all") else -1]]
         else:
-            sites = [site for site in self._calls if site[1] in kind.calls]
+            sites = [site for site in self._calls if site[1] in kind.calls and site[2].startswith(path)]
         weights = [1.0 if self._calls[site] >= TRAJECTORIES - KEPT else RARE for site in sites]
         site = self._random.choices(sites, weights)[0]
         n_calls = self._calls[site]

@@ -13,7 +13,7 @@ from tests.support.faults.library import compiled
 from tests.support.jobs import lines_of
 from tests.support.torture.job import TRAJECTORIES, Ended, Workplace
 from tests.support.torture.places import has_pointer, place_of
-from tests.support.torture.plan import KINDS, Disturbance, Kind, Plan
+from tests.support.torture.plan import Disturbance, Plan
 from tests.support.torture.states import State, manners, restarted_from, state_of
 
 STOPPED_BY_FAULT, UNHARMED, NOT_REACHED = "stopped, exit code 4", "went on unharmed", "came too late"
@@ -58,16 +58,19 @@ class Results:
             table.setdefault(found.kind, Counter())[what] += 1
         return table
 
+    def restarted_from(self) -> list[int]:
+        """The trajectories after which some start went on."""
+        return sorted({found.restarted_from for found in self.rounds} - {0})
+
     def plain(self) -> dict[str, Any]:
         """The results for machines."""
-        from_ = sorted({found.restarted_from for found in self.rounds} - {0})
         return {
             "good": not self.faults,
             "rounds": [asdict(found) for found in self.rounds],
             "counts": {kind: dict(counter) for kind, counter in self.counts().items()},
             "came too late": self.late,
             "chains compared": self.chains,
-            "restarted from": from_,
+            "restarted from": self.restarted_from(),
             "faults": self.faults,
         }
 
@@ -86,15 +89,15 @@ class Torture:
         self.plan = Plan(undisturbed.logs, seed)
         self.results = Results()
 
-    def run(self, n_rounds: int, kinds: tuple[Kind, ...] = KINDS, say: Callable[[str], None] = print) -> Results:
-        """The results of so many rounds of these kinds, on as many chains as that takes."""
+    def run(self, n_rounds: int, say: Callable[[str], None] = print) -> Results:
+        """The results of so many rounds, on as many chains as that takes."""
         while len(self.results.rounds) < n_rounds and len(self.results.wrong) < MOST_BROKEN_CHAINS:
-            self.chain(self._drawn(n_rounds, kinds), say)
+            self.chain(self._drawn(n_rounds), say)
         return self.results
 
-    def _drawn(self, n_rounds: int, kinds: tuple[Kind, ...]) -> Iterator[Disturbance]:
+    def _drawn(self, n_rounds: int) -> Iterator[Disturbance]:
         while len(self.results.rounds) < n_rounds:
-            yield self.plan.draw(kinds)
+            yield self.plan.draw()
 
     def chain(self, disturbances: Iterator[Disturbance], say: Callable[[str], None] = print) -> None:
         """One chain, disturbed until the disturbances are at their end or it is done, then compared.
