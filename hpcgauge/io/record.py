@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, final
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError, PhysicsError
 from hpcgauge.io.agreement import on_root
-from hpcgauge.io.blocks import write_fully
+from hpcgauge.io.durable import to_disk, write_fully
 from hpcgauge.io.plain import is_finite, plain, to_json
 
 READ_AT_ONCE = 1 << 20
@@ -41,8 +41,12 @@ class History:
 
     def _start(self) -> int:
         """The length of the file, which is made if it is not there. On rank 0."""
+        is_new = not self.path.exists()
         with self.path.open("ab") as file:
-            return file.tell()
+            length = file.tell()
+        if is_new:
+            to_disk(self.path.parent)
+        return length
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Adds one line on rank 0 (nothing on other ranks); a number that is not finite is lost physics."""
@@ -76,11 +80,7 @@ class History:
 
     def _synchronised(self) -> Mark:
         """The mark, once the lines are on the disk. On rank 0."""
-        descriptor = os.open(self.path, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        to_disk(self.path)
         return Mark(self._length, self._hash.hexdigest())
 
     def truncate_to(self, mark: Mark) -> None:
