@@ -11,7 +11,7 @@ import pytest
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io import distributed
+from hpcgauge.io import distributed, hdf5
 from hpcgauge.io.checkpoint import (
     checkpoint_path,
     keep_last,
@@ -27,6 +27,7 @@ from hpcgauge.io.recorded import read_trajectory, record_trajectory, recorded_tr
 from tests.support.disk import small_disk
 from tests.support.ranks import agree
 
+pytestmark = pytest.mark.hdf5
 SHAPE = (4, 8, 2, 4, 4, 2, 2)
 
 
@@ -67,6 +68,11 @@ def contents(world: World, seed: int = 1) -> Contents:
 def slices_of(world: World) -> dict[str, tuple[slice, ...]]:
     """What each rank reads: cut along other axes than it was written."""
     return {"links": block(world, axes=(3, 1)), "more/pairs": block(world, (8, 8), (1, 0))}
+
+
+@pytest.mark.ranks
+def test_an_h5py_with_mpi_is_used_where_it_was_asked_for(world: World) -> None:
+    agree(world, hdf5.is_parallel() or "HPCGAUGE_PARALLEL_HDF5" not in os.environ, "the stock h5py was loaded")
 
 
 @pytest.mark.ranks
@@ -202,7 +208,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(world: World, shared_tmp_p
         newest_valid(shared_tmp_path, world) == (checkpoint_path(shared_tmp_path, 1), []),
         "the last one is whole",
     )
-    agree(world, sorted(path.name for path in shared_tmp_path.iterdir()) == ["000001.h5", "latest"], "nothing is left behind")
+    left = sorted(path.name for path in shared_tmp_path.iterdir())
+    agree(world, left == ["000001.h5", "latest"], "nothing is left behind")
     write_checkpoint(shared_tmp_path, 2, world, contents(world, seed=2))
     agree(world, newest_valid(shared_tmp_path, world).path == checkpoint_path(shared_tmp_path, 2), "and it goes on")
 

@@ -22,6 +22,7 @@ from pathlib import Path
 SITE = Path(sys.prefix) / "parallel-hdf5"
 STAMP = "built-with"
 FLAVOURS = ("openmpi", "mpich")
+MARK = "HPCGAUGE_PARALLEL_HDF5"  # set where this h5py is to be used: the tests look whether it is
 BUILD_TOOLS = ("cython>=3.1", "pkgconfig")
 TRY = "import mpi4py; mpi4py.rc.initialize = False; import h5py; assert h5py.get_config().mpi; print(h5py.version.info)"
 
@@ -89,7 +90,8 @@ def _mpi_of(library: Path) -> Path | None:
 def environment(hdf5: Hdf5) -> dict[str, str]:
     """This environment with the h5py that was built, and with its MPI for mpi4py."""
     paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(paths), "MPI4PY_LIBMPI": str(hdf5.mpi)}
+    added = {"PYTHONPATH": os.pathsep.join(paths), "MPI4PY_LIBMPI": str(hdf5.mpi), MARK: "1"}
+    return dict(os.environ) | added
 
 
 def prepare() -> dict[str, str] | None:

@@ -232,7 +232,10 @@ class CheckpointSection(Section):
     """How often the state is saved."""
 
     every: Positive = Field(default=10, description="Trajectories between two checkpoints.")
-    keep: Positive = Field(default=2, description="How many checkpoints are kept.")
+    keep: Positive = Field(default=2, description="How many checkpoints are kept, the newest ones.")
+    keep_every: Count = Field(
+        default=0, description="Beside them, those after every this many trajectories are kept for ever; 0: none."
+    )
 
 
 class Run(Section):

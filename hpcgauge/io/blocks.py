@@ -64,4 +64,3 @@ def _runs(part: Distributed, data: numpy.ndarray) -> Iterator[tuple[int, numpy.n
     base = sum(start * stride for start, stride in zip(part.origin_index, strides, strict=True))
     for index in product(*(range(n) for n in part.local.shape[:cut])):
         yield base + sum(i * stride for i, stride in zip(index, strides[:cut], strict=True)), data[index]
-

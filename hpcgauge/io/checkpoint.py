@@ -72,8 +72,8 @@ def newest_valid(folder: Path, world: World) -> Newest:
 def keep_last(folder: Path, world: World, count: int, every: int = 0, newest: int | None = None) -> None:
     """Removes all checkpoints but the last `count` and those of multiples of `every` (0: none). Collective.
 
-    Those above `newest` are removed too, as a chain that went on from an older one is about to make them anew, and so is
-    what an interrupted write left behind.
+    Those above `newest` are removed too, as a chain that went on from an older one is about to make them anew, and so
+    is what an interrupted write left behind.
     """
     if count < 1:
         raise ValueError(f"count = {count}; at least one checkpoint must be kept")
@@ -83,7 +83,7 @@ def keep_last(folder: Path, world: World, count: int, every: int = 0, newest: in
         kept = [number for number in found if newest is None or number <= newest]
         kept = kept[:count] + [number for number in kept[count:] if every and number % every == 0]
         old = [path for number, path in found.items() if number not in kept]
-        for path in (*old, *folder.glob(f"*{PART}")):
+        for path in (*old, *folder.glob(f"*{PART}*")):
             path.unlink(missing_ok=True)
 
     on_root(world, remove)

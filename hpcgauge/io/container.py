@@ -47,7 +47,9 @@ def write_container(path: Path, world: World, kind: str, contents: Contents) -> 
     sums = {name: checksum(world, array) for name, array in contents.arrays.items()}
     try:
         entries = on_root(world, lambda: _create(part, kind, contents, sums))
-        placed = {name: (entries[name].offset, array) for name, array in contents.arrays.items() if entries[name].length}
+        placed = {
+            name: (entries[name].offset, array) for name, array in contents.arrays.items() if entries[name].length
+        }
         on_every_rank(world, lambda: write_blocks(part, world, placed))
         on_root(world, lambda: add_seal(part, Table(kind, SCHEMA, entries)))
         verify_container(part, world, kind)

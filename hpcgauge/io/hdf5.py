@@ -1,4 +1,4 @@
-"""The door to HDF5: files are laid out with it, written collectively where h5py has MPI, and read where there is no seal.
+"""The door to HDF5: it lays files out, writes them collectively where h5py has MPI, and reads those without a seal.
 
 HDF5 lays a file out in memory, so that errors of the disk are those of the system: it cannot itself give back a file
 whose disk is full.
@@ -73,10 +73,19 @@ def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: numpy.dtype, s
     place.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     place.set_obj_track_times(False)
     kind = h5py.h5t.py_create(dtype.newbyteorder("<"), logical=True)
-    link = h5py.h5p.create(h5py.h5p.LINK_CREATE)
-    link.set_create_intermediate_group(True)
-    made = h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), place, link))
+    _make_groups(file, name)
+    made = h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), place))
     made.attrs["checksum"], made.attrs["distributed"] = f"{said[0]:016x}", said[1]
+
+
+def _make_groups(file: Any, name: str) -> None:
+    """Makes the groups that a dataset's name goes through, without the time of day."""
+    h5py = library()
+    for end, letter in enumerate(name):
+        if letter == "/" and name[:end] not in file:
+            timeless = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+            timeless.set_obj_track_times(False)
+            h5py.h5g.create(file.id, name[:end].encode(), gcpl=timeless)
 
 
 def _entry(dataset: Any) -> Entry:

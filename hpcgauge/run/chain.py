@@ -11,6 +11,7 @@ from hpcgauge.errors import ConfigError
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
+from hpcgauge.io.durable import make_folder
 from hpcgauge.io.record import BEGINNING, History, read_history
 from hpcgauge.observables.condensate import condensate
 from hpcgauge.observables.loops import polyakov_loop, wilson_loop
@@ -43,7 +44,7 @@ class ChainRun:
         self.trainable = None if guide is None else build.trainable_of(run, guide)
         self.is_recorded = run.training is not None and run.training.source == "recorded"
         self.phase = ""
-        on_root(lattice.world, lambda: folder.mkdir(parents=True, exist_ok=True))
+        on_root(lattice.world, lambda: make_folder(folder))
         self.history = History(folder / "history.jsonl", lattice.world)
 
     def run(self, start: Field | None, stopping: Stopping) -> ChainState:
@@ -128,8 +129,8 @@ class ChainRun:
         return found
 
     def _checkpoint(self, now: ChainState) -> None:
-        mark, keep = self.history.mark(), self.config.checkpoint.keep
-        stored.save_state(self.folder / "checkpoint", self.lattice, now, mark, keep)
+        mark, section = self.history.mark(), self.config.checkpoint
+        stored.save_state(self.folder / "checkpoint", self.lattice, now, mark, section)
 
     def _keep(self, phase: str, proposal: Proposal) -> None:
         if phase == "train" and self.is_recorded:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from hpcgauge.config import Run
+from hpcgauge.config.schema import CheckpointSection
 from hpcgauge.fields.convert import window
 from hpcgauge.fields.field import LINKS, Field, vectors
 from hpcgauge.fields.lattice import Lattice
@@ -41,7 +42,7 @@ def _slices(lattice: Lattice, shape: tuple[int, ...]) -> tuple[slice, ...]:
     return (slice(0, shape[0]), *here[1:], *(slice(0, length) for length in shape[len(here) :]))
 
 
-def save_state(folder: Path, lattice: Lattice, now: ChainState, mark: Mark, keep: int) -> None:
+def save_state(folder: Path, lattice: Lattice, now: ChainState, mark: Mark, keep: CheckpointSection) -> None:
     """Writes the checkpoint of a chain and removes old ones. Collective."""
     learned: dict[str, numpy.ndarray] = {}
     if now.learned is not None:
@@ -49,7 +50,7 @@ def save_state(folder: Path, lattice: Lattice, now: ChainState, mark: Mark, keep
     attributes = {"trajectory": now.state.trajectory, "seed": now.state.seed, "history": list(mark)}
     contents = Contents({"links": distributed(now.state.U)}, learned, attributes)
     write_checkpoint(folder, now.state.trajectory, lattice.world, contents)
-    keep_last(folder, lattice.world, keep)
+    keep_last(folder, lattice.world, keep.keep, keep.keep_every, now.state.trajectory)
 
 
 def load_state(folder: Path, lattice: Lattice) -> tuple[ChainState | None, Mark | None, list[str]]:
