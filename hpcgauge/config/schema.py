@@ -103,6 +103,11 @@ class GuideSection(Section):
     """The effective action that drives the trajectory."""
 
     gauge: GaugeTerm | None = Field(default=None, description="Gauge part of the guide; `null` takes the target's.")
+    start: Text | None = Field(
+        default=None,
+        description="The `network.h5` of another run, whose trained numbers this guide starts from (weights only if "
+        "`train_weights`). Extents may differ, group and architecture may not.",
+    )
     train_weights: bool = Field(default=True, description="Train the numbers in front of the fermion terms too.")
     fermion: tuple[GuideFermion, ...] = Field(
         description="Fermion terms, all on the same phi. In `--set` an entry is named by its number: "

@@ -66,13 +66,17 @@ class History:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"{self.path} could not be written ({error.strerror}); free space on the disk or make the file "
-                "writable, then start again: the run goes on from its last checkpoint",
-            ) from error
+            raise self._not_written(error) from error
         self._length += len(line)
         self._hash.update(line)
+
+    def _not_written(self, error: OSError) -> OSError:
+        """The error that says what to do."""
+        return OSError(
+            error.errno,
+            f"{self.path} could not be written ({error.strerror}); free space on the disk or make the file "
+            "writable, then start again: the run goes on from its last checkpoint",
+        )
 
     def mark(self) -> Mark:
         """Length and hash of what is written, brought to the disk first: for the checkpoint. Collective."""
@@ -80,7 +84,10 @@ class History:
 
     def _synchronised(self) -> Mark:
         """The mark, once the lines are on the disk. On rank 0."""
-        to_disk(self.path)
+        try:
+            to_disk(self.path)
+        except OSError as error:
+            raise self._not_written(error) from error
         return Mark(self._length, self._hash.hexdigest())
 
     def truncate_to(self, mark: Mark) -> None:
