@@ -7,10 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from hpcgauge.comm.world import World
 from hpcgauge.io.checkpoint import newest_valid, read_checkpoint
 from tests.support.ranks import clean_environment
 
+pytestmark = pytest.mark.hdf5
 WRITER = """
 import sys
 from pathlib import Path

@@ -17,6 +17,7 @@ from hpcgauge.run.chain import ChainRun
 from tests.support.jobs import SMALL, described, lines_of, run_here, start_job
 from tests.support.ranks import agree
 
+pytestmark = pytest.mark.hdf5
 # Three updates, so that the optimiser's memory matters; checkpoints fall between the ends of phases.
 LONGER = (*SMALL, "chain.train=3", "checkpoint.every=2", "chain.produce=3")
 LAST = 7

@@ -12,6 +12,7 @@ from typing import final
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError
 from hpcgauge.io.agreement import on_root
+from hpcgauge.io.durable import make_folder
 
 
 @final
@@ -27,7 +28,7 @@ class RunFolder:
         """Makes the folder. On rank 0."""
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file; give a folder for the run (--out DIR)")
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
 
     @property
     def configuration(self) -> Path:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from hpcgauge.io.durable import make_folder, put_text
 from hpcgauge.observables.statistics import exp_minus_dH, gamma, twice_negative
 from hpcgauge.report.figures import panels
 from hpcgauge.report.history import History, RunFolder, read_folder
@@ -89,10 +89,8 @@ def write_page(folder: str | Path) -> Path:
     """The path of the page, written anew from what the run folder holds."""
     run = read_folder(folder)
     path = run.path / "report" / "index.html"
-    path.parent.mkdir(exist_ok=True)
-    beside = path.with_suffix(".html.new")
-    beside.write_text(page(run), encoding="utf-8")
-    os.replace(beside, path)
+    make_folder(path.parent)
+    put_text(path, page(run))
     return path
 
 
