@@ -15,6 +15,9 @@ LARGEST_EXTENT = 65536
 LARGEST_COLORS = 64
 
 Extent = tuple[int, int, int, int]
+Precision = Literal["single", "double"]
+ByteOrder = Literal["big", "little"]
+Layout = Literal["sites", "points", "odd points", "planes"]
 BYTES = {"single": 4, "double": 8}
 
 
@@ -25,19 +28,15 @@ class Header:
     format: str
     extent: Extent | None
     colors: int | None
-    precision: Literal["single", "double"]
-    byte_order: Literal["big", "little"]
+    precision: Precision
+    byte_order: ByteOrder
     offset: int
     length: int
     rows: int | None = None
-    layout: Literal["sites", "odd points"] = "sites"
+    layout: Layout = "sites"
+    is_quaternion: bool = False
     facts: Mapping[str, float | str] = field(default_factory=dict)
     sums: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def real(self) -> str:
-        """The numpy type of one real number in the file."""
-        return f"{'>' if self.byte_order == 'big' else '<'}f{BYTES[self.precision]}"
 
     def complete(self) -> tuple[Extent, int, int]:
         """Extent, colours and stored rows of each matrix, when all are known."""
@@ -74,6 +73,13 @@ def colors_from_length(length: int, extent: Extent, real_bytes: int) -> int:
             "give the right extent=(x, y, z, t) or fetch the file again"
         )
     return colors
+
+
+def finite(value: float, name: str) -> float:
+    """The value, if it is a number that a mean of traces can be."""
+    if not abs(value) <= LARGEST_COLORS:
+        raise FileFormatError(f"{name} is {value}; expected a mean of traces: the header is damaged, fetch it again")
+    return value
 
 
 def data_length(extent: Extent, colors: int, rows: int, real_bytes: int) -> int:

@@ -18,6 +18,7 @@ from hpcgauge.io.header import (
     Header,
     checked_extent,
     data_length,
+    finite,
     format_extent,
 )
 
@@ -86,9 +87,10 @@ def _number(keys: dict[str, str], key: str) -> int:
 def _real(value: str, key: str) -> float:
     """The real number of a key."""
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
         raise FileFormatError(f"{key} is {value[:40]!r}; expected a number") from None
+    return finite(number, key)
 
 
 def _hexadecimal(value: str) -> int:
