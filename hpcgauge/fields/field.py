@@ -107,7 +107,7 @@ class Field:
         return lanes, convert.reals(self.kind.element, self.colors) * lanes
 
     def addresses(self, sites: numpy.ndarray, parities: numpy.ndarray) -> numpy.ndarray:
-        """int64: where own sites begin in `data`, counted in numbers. Sites are counted from the rank's corner, x fastest."""
+        """int64: where own sites begin in `data`, in numbers. Sites count from the rank's corner, x fastest."""
         lanes = self.lattice.lanes(self.precision)
         positions = (sites >> 1) + parities * self.lattice.geometry.parity_sites
         return positions // lanes * (lanes * self.components) + positions % lanes

@@ -1,11 +1,11 @@
-"""Everything that one pass over the numbers of a gauge file finds out: checksums, the link trace, links off the group."""
+"""What one pass over the numbers of a gauge file finds out: checksums, the link trace, links off the group."""
 
 from __future__ import annotations
 
 import ctypes
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -41,7 +41,7 @@ def checks_of_sums(names: Iterable[str]) -> int:
     return bits
 
 
-def shown(sums: dict[str, int]) -> str:
+def shown(sums: Mapping[str, int]) -> str:
     """Sums as text, hexadecimal."""
     return ", ".join(f"{name} {value:0{DIGITS.get(name, 8)}x}" for name, value in sums.items())
 
@@ -87,8 +87,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class Found:
-    """What the tallies of all ranks say together. `trace`: a sum, NaN if a number was none. `off_group`: the distance of
-    the link furthest from the group, which is `worst`."""
+    """What the tallies of all ranks say together. `trace`: a sum, NaN if a number was none. `off_group`: the distance
+    of the link furthest from the group, which is `worst`."""
 
     sums: dict[str, int]
     trace: float

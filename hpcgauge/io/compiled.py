@@ -16,6 +16,7 @@ from hpcgauge.kernels.build import load_library
 
 TEXT = """#pragma GCC visibility push(default)
 #include "../../io/gauge_sites.h"
+#include "../../io/gauge_loops.h"
 #pragma GCC visibility pop
 """
 # What is read at once stays in the second cache until its numbers are stored.
@@ -82,12 +83,24 @@ class Sums(ctypes.Structure):
     ]
 
 
+class Box(ctypes.Structure):
+    """struct Box of gauge_loops.h."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("real_bytes", ctypes.c_long),
+        ("colors", ctypes.c_long),
+        ("link_distance", ctypes.c_long),
+        ("extent", ctypes.c_long * 4),
+    ]
+
+
 @functools.cache
 def library() -> ctypes.CDLL:
     """The library of gauge_sites.h. DeviceError when there is no compiler."""
     loaded = load_library(TEXT, "gauge_files")
     loaded.take_rows.restype = ctypes.c_long
-    loaded.give_units.restype = loaded.rotate_words.restype = None
+    loaded.give_units.restype = loaded.rotate_words.restype = loaded.plaquettes.restype = None
     return loaded
 
 
@@ -133,20 +146,18 @@ class Place:
         return Memory(self.data.ctypes.data, base.ctypes.data, *strides, *flags)
 
 
-def take(
-    descriptor: int, offset: int, form: Form, batch: Batch, place: Place | None, checks: tuple[int, Sums]
-) -> int:
-    """0, an error of the system, or -1 where the file ends. The units of a batch are read from an open file whose numbers
-    begin at this offset, stored in a place and added to the sums."""
+def take(descriptor: int, offset: int, form: Form, batch: Batch, place: Place | None, checks: tuple[int, Sums]) -> int:
+    """0, an error of the system, or -1 where the file ends. The units of a batch are read from an open file whose
+    numbers begin at this offset, stored in a place and added to the sums."""
     n_rows = max(1, BUFFER // (form.unit_bytes * batch.row_units))
     n_rows = n_rows // ALIGNED_ROWS * ALIGNED_ROWS or n_rows
     buffer = numpy.empty(min(n_rows, len(batch.rows)) * form.unit_bytes * batch.row_units, numpy.uint8)
     return _take((descriptor, offset), form, batch, place, (buffer, n_rows), checks)
 
 
-def check(data: numpy.ndarray, form: Form, batch: Batch, checks: int, sums: Sums) -> None:
+def check(data: numpy.ndarray, form: Form, batch: Batch, checks: tuple[int, Sums]) -> None:
     """Nothing; the units of a batch, bytes as in the file, are added to the sums."""
-    _take((-1, 0), form, batch, None, (data, len(batch.rows)), (checks, sums))
+    _take((-1, 0), form, batch, None, (data, len(batch.rows)), checks)
 
 
 def _take(
@@ -185,3 +196,15 @@ def give(form: Form, batch: Batch, place: Place, out: numpy.ndarray) -> None:
     library().give_units(
         ctypes.byref(form), ctypes.byref(memory), ctypes.c_long(len(batch.sites)), ctypes.c_void_p(out.ctypes.data)
     )
+
+
+def add_plaquettes(links: numpy.ndarray, sums: Sums) -> None:
+    """Nothing; Re tr P, the mean over planes, of all sites but those of the last t is added to the traces.
+
+    The links are an array (mu, t, z, y, x, row, column), contiguous but for mu, periodic in x, y, z.
+    """
+    _, t, z, y, x, colors, _ = links.shape
+    real_bytes = links.itemsize // 2
+    extent = (ctypes.c_long * 4)(x, y, z, t - 1)
+    box = Box(links.ctypes.data, real_bytes, colors, links.strides[0] // real_bytes, extent)
+    library().plaquettes(ctypes.byref(box), ctypes.byref(sums))

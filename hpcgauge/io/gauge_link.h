@@ -139,6 +139,12 @@ static void add_trace(const Lanes* m, int colors, int n, Totals& totals, Sums& s
     totals.trace += __builtin_convertvector(scaled + (scaled < 0 ? Lanes{} - 0.5 : Lanes{} + 0.5), LongLanes);
 }
 
+// One number for one lane
+static inline void add_number(double a, int lane, Totals& totals, Sums& sums) {
+    if (!(a < LARGEST_TRACE && a > -LARGEST_TRACE)) sums.is_broken = 1, a = 0;
+    totals.trace[lane] += long(a * TRACE_UNIT + (a < 0 ? -0.5 : 0.5));
+}
+
 static void merge(const Totals& totals, Sums& sums) {
     __int128 sum = (__int128)sums.trace_high << 64 | sums.trace_low;
     for (int lane = 0; lane < WIDTH; ++lane) sum += totals.trace[lane];

@@ -101,14 +101,17 @@ class GaugeFile:
                 )
         return Region(extent, origin, local_extent)  # type: ignore[arg-type]
 
-    def take(self, region: Region, place: Place | None, checks: int) -> Tally:
-        """What these checks found in a part of the lattice; its links lie in the place, if one is given."""
-        tally, form = Tally(), form_of(self.header)
+    def take(self, region: Region, place: Place | None, checks: int, before: Tally | None = None) -> Tally:
+        """What these checks found in a part of the lattice, and before.
+
+        Its links lie in the place, if one is given; else the part is one of the file."""
+        tally, form, layout = before or Tally(), form_of(self.header), self.header.layout
+        batches = layouts.writing(layout, region, region) if place is None else layouts.reading(layout, region)
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             if os.fstat(descriptor).st_size != self.size:
                 raise self._changed(os.fstat(descriptor).st_size)
-            for batch in layouts.reading(self.header.layout, region):
+            for batch in batches:
                 problem = take(descriptor, self.header.offset, form, batch, place, (checks, tally.record))
                 if problem == SHORT:
                     raise self._changed(os.fstat(descriptor).st_size)

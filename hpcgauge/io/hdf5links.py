@@ -67,7 +67,7 @@ def _described(links: Any, size: int, facts: dict[str, float | str]) -> Header:
         raise FileFormatError(
             f"the array {KIND} of {length} bytes at {offset} does not lie in the file of {size}; fetch it again"
         )
-    order: ByteOrder = "big" if links.dtype["r" if links.dtype.names else ()].byteorder == ">" else "little"
+    order: ByteOrder = "big" if links.dtype.byteorder == ">" else "little"
     sums = {"sum64": int(str(links.attrs["checksum"]), 16)}
     return Header(
         "hdf5", extent, colors, precision, order, int(offset), length, layout="planes", facts=facts, sums=sums

@@ -60,8 +60,8 @@ class Region:
 
 
 class Batch(NamedTuple):
-    """Some rows: the number of the first unit of each. For each unit the number of its site in memory (-1: nowhere), its
-    parity, and the direction of its (first) link. `is_paired`: units follow x, two by two."""
+    """Some rows: the number of the first unit of each. For each unit the number of its site in memory (-1: nowhere),
+    its parity, and the direction of its (first) link. `is_paired`: units follow x, two by two."""
 
     rows: numpy.ndarray
     row_units: int
@@ -82,7 +82,7 @@ def links_of_unit(layout: Layout) -> int:
 
 
 def slabs(layout: Layout, region: Region, unit_bytes: int, limit: int) -> Iterator[Region]:
-    """The region in pieces along the slowest directions of the file, each of at most so many bytes where that can be."""
+    """The region in pieces along the slowest directions of the file, of at most so many bytes where that can be."""
     second = Z if layout == "sites" else X
     of_slice = prod(region.local[:T]) * UNITS[layout] * unit_bytes
     steps = {T: max(1, limit // of_slice), second: region.local[second]}
@@ -154,9 +154,7 @@ def _planes(region: Region, memory: Region) -> Iterator[Batch]:
         yield _along_x(region, memory, (region.axis(T)[it], region.axis(Z)[iz], region.axis(Y)[iy]), mu)
 
 
-def _along_x(
-    region: Region, memory: Region, row: tuple[numpy.ndarray, ...], mu: numpy.ndarray | int
-) -> Batch:
+def _along_x(region: Region, memory: Region, row: tuple[numpy.ndarray, ...], mu: numpy.ndarray | int) -> Batch:
     """Rows along x at t, z, y."""
     t, z, y = row
     x = region.axis(X)
@@ -177,8 +175,8 @@ def _points(region: Region, memory: Region) -> Iterator[Batch]:
         rows = (((t * whole[X] + x) * whole[Y] + y) * whole[Z] + region.origin[Z]) * DIRECTIONS
         sites, parities = first[:, None] + memory.index(Z, z), ((t + x + y)[:, None] + z) & 1
         mu = numpy.tile((numpy.arange(DIRECTIONS) + T) % DIRECTIONS, sites.size)
-        each = (numpy.repeat(a.reshape(-1), DIRECTIONS) for a in (sites, parities))
-        yield Batch(rows, len(z) * DIRECTIONS, *each, mu, False)
+        sites, parities = (numpy.repeat(a.reshape(-1), DIRECTIONS) for a in (sites, parities))
+        yield Batch(rows, len(z) * DIRECTIONS, sites, parities, mu, False)
 
 
 def _odd_points(region: Region, memory: Region, only: int | None = None) -> Iterator[Batch]:

@@ -1,9 +1,11 @@
-"""Links from the gauge files of other codes."""
+"""Links from gauge files, and gauge files of links."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+
+import numpy
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
@@ -11,10 +13,18 @@ from hpcgauge.fields.field import LINKS, Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import reunitarised
 from hpcgauge.gauge.plaquette import plaquette
+from hpcgauge.io import layouts
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.checksums import Tally, combined
+from hpcgauge.io.checksums import Tally, combined, form_of
 from hpcgauge.io.compiled import Place
+from hpcgauge.io.distributed import Distributed
+from hpcgauge.io.faces import faces
+from hpcgauge.io.formats import DEFAULT, Measured, Wanted, planned
 from hpcgauge.io.gaugefile import GaugeFile, checks_of, open_gauge_file
+from hpcgauge.io.header import DIRECTIONS, ByteOrder, Header, Precision
+from hpcgauge.io.layouts import Region
+from hpcgauge.io.sweep import COMPLEX
+from hpcgauge.io.writer import SLAB, Writing
 
 # What single precision links add to the difference of a plaquette from the stored one.
 SINGLE_ROUNDING = 1e-5
@@ -61,3 +71,56 @@ def _fill(U: Field, file: GaugeFile, checks: int) -> Tally:
     region = file.region(lattice.origin, lattice.local_extent)
     with U.written_on_host() as data:
         return file.take(region, Place.of_field(U, data), checks)
+
+
+def write_links(
+    U: Field,
+    path: str | Path,
+    format: str = DEFAULT,
+    precision: Precision | None = None,
+    byte_order: ByteOrder | None = None,
+    rows: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """The file with these links, whole and on the disk, after it was read back. Collective.
+
+    `format`: nersc, ildg, milc, openqcd, hirep or hdf5. `precision`: that of the links; "single" must be asked for
+    where they are double. `byte_order`: the format's own (nersc: "big", milc: "little"). `rows=2`: nersc's short form
+    of SU(3). ValueError where the format cannot hold them, FileExistsError where there is a file, unless `overwrite`.
+    """
+    lattice, world, where = U.lattice, U.lattice.world, Path(path)
+    if U.kind != LINKS or lattice.dimensions != DIRECTIONS:
+        raise ValueError(f"gauge files hold links in {DIRECTIONS} dimensions, not {U!r}")
+    wanted = Wanted(format, precision, byte_order, rows)
+    header = on_root(world, lambda: planned(wanted, lattice.extent, U.colors, U.precision, {}))  # type: ignore[arg-type]
+    writing = Writing(world, where, header, overwrite)
+    with writing.begun():
+        own = Place.of_field(U, lattice.device.hardware.read(U.own_data))
+        region = Region(header.complete()[0], lattice.origin, lattice.local_extent)  # type: ignore[arg-type]
+        if header.layout == "planes":
+            sources = [(own, layouts.writing("planes", region, region))]
+            data = on_every_rank(world, lambda: writing.bytes_of(region, sources))
+            writing.finish_planes(_measured(U, writing), _planes(region, data, header))
+            return where
+        beside = list(faces(U, own, region)) if header.layout == "odd points" else []
+        unit_bytes = form_of(header).unit_bytes
+        for slab in layouts.slabs(header.layout, region, unit_bytes, SLAB):
+            sources = [(own, layouts.writing(header.layout, slab, region))]
+            sources += [(place, layouts.below(slab, mu, face)) for mu, face, place in beside]
+            writing.put(slab, sources)
+        writing.finish(_measured(U, writing), region)
+    return where
+
+
+def _measured(U: Field, writing: Writing) -> Measured:
+    """What the header says of these links, all numbers having been written. Collective."""
+    found = writing.found()
+    return Measured(found.sums, found.trace / (U.lattice.volume * DIRECTIONS * U.colors), plaquette(U))
+
+
+def _planes(region: Region, data: numpy.ndarray, header: Header) -> Distributed:
+    """This rank's part of the array of an HDF5 file, given its bytes."""
+    _, colors, _ = header.complete()
+    local, whole, origin = (tuple(reversed(box)) for box in (region.local, region.whole, region.origin))
+    links: numpy.ndarray = data.view(COMPLEX[header.precision]).reshape(DIRECTIONS, *local, colors, colors)
+    return Distributed((DIRECTIONS, *whole, colors, colors), (0, *origin, 0, 0), links)
