@@ -13,7 +13,7 @@ from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.compiled import Place
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.formats import Measured, Wanted, facts_of, planned
-from hpcgauge.io.gaugefile import GaugeFile, checks_of, open_gauge_file
+from hpcgauge.io.gaugefile import CHECKS, GaugeFile, checks_of, open_gauge_file
 from hpcgauge.io.header import DIRECTIONS, Header
 from hpcgauge.io.layouts import T
 from hpcgauge.io.sweep import COMPLEX, Measurement, Slab, Sweep, verify
@@ -28,7 +28,7 @@ def convert(
     extent: tuple[int, ...] | None = None,
     check: bool = True,
     overwrite: bool = False,
-) -> Path:
+) -> GaugeFile:
     """The new file with the numbers of another one. Collective.
 
     `extent` (x, y, z, t) is needed where the source does not say it. `check`: what the source stores is compared with
@@ -40,7 +40,8 @@ def convert(
     known, colors = file.complete()
     facts = facts_of(file.format, file.facts)
     header = on_root(here, lambda: planned(wanted, known, colors, file.precision, facts))
-    sweep, writing = Sweep(here, file), Writing(here, path, header, overwrite)
+    names = CHECKS if check else ("checksum", "link_trace")
+    sweep, writing = Sweep(here, file), Writing(here, path, header, overwrite, names)
     with writing.begun():
         if header.layout == "planes":
             part = _planes(sweep, header)
@@ -51,7 +52,7 @@ def convert(
                 _put(writing, slab)
             measured = _measured(file, sweep.measured(), check)
             writing.finish(replace(measured, sums=writing.found().sums), sweep.own)
-    return path
+    return on_root(here, lambda: open_gauge_file(path))
 
 
 def _put(writing: Writing, slab: Slab | None) -> None:

@@ -72,13 +72,20 @@ class Wanted:
     rows: int | None = None
 
 
-def planned(wanted: Wanted, extent: Extent, colors: int, precision: Precision, facts: Facts) -> Header:
+def wanted(format: str, precision: str | None, byte_order: str | None, rows: int | None) -> Wanted:
+    """The same of texts. ValueError for unknown ones."""
+    known = {"format": (format, tuple(FORMATS)), "precision": (precision, get_args(Precision))}
+    for name, (value, possible) in (known | {"byte order": (byte_order, get_args(ByteOrder))}).items():
+        if value is not None and value not in possible:
+            raise ValueError(f"{name} = {value!r} is not known; one of {', '.join(possible)} is")
+    return Wanted(format, precision, byte_order, rows)  # type: ignore[arg-type]
+
+
+def planned(form: Wanted, extent: Extent, colors: int, precision: Precision, facts: Facts) -> Header:
     """The header of a file of these links. ValueError, in a sentence, where the format cannot hold them."""
-    if wanted.format not in FORMATS:
-        raise ValueError(f"format = {wanted.format!r} is not known; one of {', '.join(FORMATS)} is")
-    kind = FORMATS[wanted.format]
-    chosen = _precision(kind, wanted.precision, precision)
-    order = wanted.byte_order or kind.byte_orders[0]
+    kind = FORMATS[form.format]
+    chosen = _precision(kind, form.precision, precision)
+    order = form.byte_order or kind.byte_orders[0]
     if order not in kind.byte_orders:
         orders = " or ".join(kind.byte_orders)
         raise ValueError(f"{kind.title} is {orders}-endian; byte_order = {order!r} cannot be written")
@@ -89,16 +96,14 @@ def planned(wanted: Wanted, extent: Extent, colors: int, precision: Precision, f
         )
     if kind.layout == "odd points" and any(n % 2 for n in extent):
         raise ValueError(f"{kind.title} holds even extents only, this lattice is {format_extent(extent)}")
-    rows = _rows(wanted, colors)
+    rows = _rows(form, colors)
     length = data_length(checked_extent(extent, "the lattice"), colors, rows, BYTES[chosen])
-    header = Header(wanted.format, extent, colors, chosen, order, 0, length, rows, kind.layout, facts=facts)
+    header = Header(form.format, extent, colors, chosen, order, 0, length, rows, kind.layout, facts=facts)
     return replace(header, offset=len(start_of(header, NOTHING)))
 
 
 def _precision(kind: Format, wanted: Precision | None, precision: Precision) -> Precision:
     """The precision to write; numbers are rounded only on request."""
-    if wanted is not None and wanted not in get_args(Precision):
-        raise ValueError(f"precision = {wanted!r} is not known; 'double' and 'single' are")
     chosen = wanted or (precision if precision in kind.precisions or precision == "double" else kind.precisions[0])
     if chosen not in kind.precisions:
         remedy = "; say precision = 'single' to round them" if wanted is None else ""
@@ -108,12 +113,12 @@ def _precision(kind: Format, wanted: Precision | None, precision: Precision) -> 
     return chosen
 
 
-def _rows(wanted: Wanted, colors: int) -> int:
+def _rows(form: Wanted, colors: int) -> int:
     """The stored rows of each matrix."""
-    rows = colors if wanted.rows is None else wanted.rows
-    if rows != colors and not (wanted.format == "nersc" and (rows, colors) == (2, 3)):
+    rows = colors if form.rows is None else form.rows
+    if rows != colors and not (form.format == "nersc" and (rows, colors) == (2, 3)):
         raise ValueError(
-            f"rows = {rows} of SU({colors}) in format {wanted.format!r}; only nersc holds less than all, two of SU(3)"
+            f"rows = {rows} of SU({colors}) in format {form.format!r}; only nersc holds less than all, two of SU(3)"
         )
     return rows
 

@@ -19,7 +19,7 @@ from hpcgauge.io.compiled import Place, take
 from hpcgauge.io.header import DIRECTIONS, Extent, Header, checked_extent, format_extent
 from hpcgauge.io.layouts import Region
 
-CHECKS = ("checksum", "link_trace", "plaquette")
+CHECKS = ("checksum", "link_trace", "plaquette", "group")
 # What a stored number may differ by, as in Grid; some store all digits, but sum in another order.
 TOLERANCE = {"plaquette": 1e-5, "link_trace": 1e-6}
 EXACT = ("openqcd", "hirep", "hdf5")
@@ -129,9 +129,8 @@ class GaugeFile:
         )
 
     def checks(self, names: Collection[str]) -> int:
-        """The bits of the checks of these names that the file stores something for; links are held against the group
-        always."""
-        bits = GROUP | (checks_of_sums(self.sums) if "checksum" in names else 0)
+        """The bits of the checks of these names that the file stores something for."""
+        bits = (GROUP if "group" in names else 0) | (checks_of_sums(self.sums) if "checksum" in names else 0)
         return bits | (TRACE if "link_trace" in names and "link_trace" in self.facts else 0)
 
     def verify_found(self, found: Found, names: Collection[str], reunitarise: bool = False) -> None:
@@ -141,7 +140,7 @@ class GaugeFile:
         if "link_trace" in names:
             self.verify_fact("link_trace", self.link_trace(found))
         limit = RECOVERABLE if reunitarise else OFF_GROUP_LIMIT[self.precision]
-        if not found.off_group <= limit:
+        if "group" in names and not found.off_group <= limit:
             mu, site = found.worst
             raise FileFormatError(
                 f"{self.path}: link mu = {mu} at site {site} is off SU({self.colors}) by {found.off_group:.3g}, over "

@@ -28,6 +28,15 @@ PRECISIONS: dict[str, Precision] = {"complex64": "single", "complex128": "double
 AXES = DIRECTIONS + 3
 
 
+def kind_of(path: Path) -> str | None:
+    """The kind of container that an HDF5 file says it is; None for any other file."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return str(file.attrs.get("hpcgauge"))
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError):
+        return None
+
+
 def read_header(path: Path, size: int) -> Header:
     """The header of an HDF5 file of links of this size."""
     try:

@@ -41,7 +41,9 @@ class Header:
     def complete(self) -> tuple[Extent, int, int]:
         """Extent, colours and stored rows of each matrix, when all are known."""
         if self.extent is None or self.colors is None:
-            raise FileFormatError("the file holds no lattice extents: give them as extent=(x, y, z, t)")
+            raise FileFormatError(
+                "the file holds no lattice extents: give them as extent=(x, y, z, t) or --extent X,Y,Z,T"
+            )
         return self.extent, self.colors, self.colors if self.rows is None else self.rows
 
     def at(self, extent: Extent) -> Header:
@@ -58,6 +60,14 @@ def checked_extent(extent: object, source: str) -> Extent:
             f"{source} gives the extents {extent}; expected four whole numbers (x, y, z, t) from 1 to {LARGEST_EXTENT}"
         )
     return numbers
+
+
+def parsed_extent(text: str) -> Extent:
+    """The extents in a text X,Y,Z,T. ValueError for any other."""
+    parts = text.split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"extent {text!r}; expected X,Y,Z,T, four whole numbers")
+    return checked_extent(tuple(int(part) for part in parts), "the command line")
 
 
 def colors_from_length(length: int, extent: Extent, real_bytes: int) -> int:

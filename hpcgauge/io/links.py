@@ -19,7 +19,7 @@ from hpcgauge.io.checksums import Tally, combined, form_of
 from hpcgauge.io.compiled import Place
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.faces import faces
-from hpcgauge.io.formats import DEFAULT, Measured, Wanted, planned
+from hpcgauge.io.formats import DEFAULT, Measured, planned, wanted
 from hpcgauge.io.gaugefile import GaugeFile, checks_of, open_gauge_file
 from hpcgauge.io.header import DIRECTIONS, ByteOrder, Header, Precision
 from hpcgauge.io.layouts import Region
@@ -41,9 +41,9 @@ def read_links(
     """The links in a gauge file of any known format, each rank reading its part. Collective.
 
     `extent` (x, y, z, t) is needed where the file does not say it. `verify`: True, False, or the names of the checks to
-    make ("checksum", "link_trace", "plaquette"). `lattice`: where the links shall live; without it a double precision
-    lattice on the CPU, over all ranks of `world`, is made. Links off the group by more than 1e-10 (1e-5 in single
-    precision files) are a FileFormatError unless `reunitarise` asks for the nearest ones.
+    make ("checksum", "link_trace", "plaquette", "group"). `lattice`: where the links shall live; without it a double
+    precision lattice on the CPU, over all ranks of `world`, is made. Links off the group by more than 1e-10 (1e-5 in
+    single precision files) are a FileFormatError unless `reunitarise` asks for the nearest ones.
     """
     if lattice is not None:
         world, extent = lattice.world, lattice.extent
@@ -86,13 +86,13 @@ def write_links(
 
     `format`: nersc, ildg, milc, openqcd, hirep or hdf5. `precision`: that of the links; "single" must be asked for
     where they are double. `byte_order`: the format's own (nersc: "big", milc: "little"). `rows=2`: nersc's short form
-    of SU(3). ValueError where the format cannot hold them, FileExistsError where there is a file, unless `overwrite`.
+    of SU(3). ValueError where the format cannot hold them and where there is a file, unless `overwrite`.
     """
     lattice, world, where = U.lattice, U.lattice.world, Path(path)
     if U.kind != LINKS or lattice.dimensions != DIRECTIONS:
         raise ValueError(f"gauge files hold links in {DIRECTIONS} dimensions, not {U!r}")
-    wanted = Wanted(format, precision, byte_order, rows)
-    header = on_root(world, lambda: planned(wanted, lattice.extent, U.colors, U.precision, {}))  # type: ignore[arg-type]
+    form = wanted(format, precision, byte_order, rows)
+    header = on_root(world, lambda: planned(form, lattice.extent, U.colors, U.precision, {}))  # type: ignore[arg-type]
     writing = Writing(world, where, header, overwrite)
     with writing.begun():
         own = Place.of_field(U, lattice.device.hardware.read(U.own_data))

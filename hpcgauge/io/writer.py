@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import final
@@ -34,9 +34,14 @@ SLAB = 32 << 20
 
 @final
 class Writing:
-    """A file of this header in the making: numbers first, then what surrounds them."""
+    """A file of this header in the making: numbers first, then what surrounds them.
 
-    def __init__(self, world: World, path: Path, header: Header, overwrite: bool) -> None:
+    `names`: the checks that the new file must pass when it is read back."""
+
+    def __init__(
+        self, world: World, path: Path, header: Header, overwrite: bool, names: Collection[str] = CHECKS
+    ) -> None:
+        self.names = names
         self.world, self.path, self.header, self.overwrite = world, path, header, overwrite
         self.beside = path.with_name(path.name + PART)
         self.tally, self._form = Tally(), form_of(header)
@@ -54,7 +59,7 @@ class Writing:
             if self.world.rank == 0:
                 with suppress(OSError):
                     self.beside.unlink()
-            if not isinstance(error, OSError) or isinstance(error, FileExistsError):
+            if not isinstance(error, OSError):
                 raise
             raise OSError(
                 error.errno or errno.EIO,
@@ -64,9 +69,11 @@ class Writing:
 
     def _refuse(self) -> None:
         if self.path.exists() and not self.overwrite:
-            raise FileExistsError(f"{self.path} exists; ask for it to be replaced (overwrite=True, --force)")
+            raise ValueError(
+                f"{self.path} exists; ask for it to be replaced (overwrite=True, --force), or name another file"
+            )
         if not self.path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {self.path.parent}; make it first")
+            raise ValueError(f"there is no folder {self.path.parent} for {self.path.name}; make it first")
 
     def _create(self) -> None:
         """Makes the file with room for the numbers."""
@@ -117,7 +124,7 @@ class Writing:
         """What was written, refused if links are off the group. Collective."""
         found = combined(self.world, self.tally)
         limit = OFF_GROUP_LIMIT[self.header.precision]
-        if not found.off_group <= limit:
+        if "group" in self.names and not found.off_group <= limit:
             mu, site = found.worst
             raise ValueError(
                 f"link mu = {mu} at site {site} is off the group by {found.off_group:.3g}, over {limit:g}, and no "
@@ -134,7 +141,7 @@ class Writing:
         is_same = all(again.sums[name] == measured.sums[name] for name in ("suma", "sumb"))
         if not is_same or not _same(file.header, self.header):
             raise OSError(errno.EIO, f"what was written to {self.beside} is not what is read back; look at the disk")
-        file.verify_found(again, CHECKS)
+        file.verify_found(again, self.names)
         on_root(self.world, self._publish)
 
     def _surround(self, measured: Measured) -> None:
