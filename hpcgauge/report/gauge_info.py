@@ -8,12 +8,16 @@ from typing import Any
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
+from hpcgauge.io import checkpoint, network, recorded
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.checksums import DIGITS
+from hpcgauge.io.container import verify_container
 from hpcgauge.io.gaugefile import CHECKS, GaugeFile, open_gauge_file
+from hpcgauge.io.hdf5links import kind_of
 from hpcgauge.io.header import format_extent
 from hpcgauge.io.sweep import Measurement, measure, verify
 
+KINDS = (checkpoint.KIND, network.KIND, recorded.KIND)
 NORMALISATION = {"plaquette": "Re tr P / N, mean over sites and planes", "link_trace": "Re tr U / N, mean over links"}
 
 
@@ -82,11 +86,7 @@ def _words(value: Any) -> str:
     if not isinstance(value, dict):
         return f"{value:.3g}" if isinstance(value, float) else str(value)
     if "computed" in value:
-        return (
-            f"{value['stored']}, right"
-            if value["right"]
-            else f"{value['stored']}, WRONG: data give {value['computed']}"
-        )
+        return f"{value['stored']}, " + ("right" if value["right"] else f"WRONG: data give {value['computed']}")
     stored, measured = value.get("stored"), value["measured"]
     text = f"{'no number' if measured is None else format(measured, '.12f')} ({value['normalisation']})"
     if stored is None:
@@ -95,8 +95,12 @@ def _words(value: Any) -> str:
 
 
 def check_file(path: Path, world: World, extent: tuple[int, ...] | None = None) -> dict[str, Any]:
-    """The name of a gauge file, whether everything it stores about its numbers is right, and what is wrong. Collective."""
+    """The name of a file, whether everything it stores about its numbers is right, and what is wrong. Collective."""
     try:
+        kind = on_root(world, lambda: kind_of(path))
+        if kind in KINDS:
+            verify_container(path, world, kind)
+            return {"file": str(path), "right": True, "kind": kind, "checked": ["all datasets"]}
         file = on_root(world, lambda: open_gauge_file(path, extent))
         verify(file, measure(world, file), CHECKS)
     except (FileFormatError, OSError) as error:
@@ -110,5 +114,7 @@ def line(result: dict[str, Any]) -> str:
     if not result["right"]:
         name = result["file"]
         return f"{name}: WRONG: {result['message'].removeprefix(f'{name}: ')}"
-    form = f"{result['kind']}, {format_extent(result['extent'])}, {result['group']}, {result['precision']}"
+    form = result["kind"]
+    if "extent" in result:
+        form += f", {format_extent(result['extent'])}, {result['group']}, {result['precision']}"
     return f"{result['file']}: right ({form}; {', '.join(result['checked'])})"

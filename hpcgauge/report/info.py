@@ -10,7 +10,7 @@ import yaml
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io import hdf5links
+from hpcgauge.io import checkpoint, hdf5links
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.container import read_container
 from hpcgauge.report.gauge_info import KINDS, describe_gauge_file
