@@ -125,15 +125,12 @@ def verify(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A gauge file.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
-    format: Annotated[str, typer.Option(metavar="NAME", help="nersc, ildg, milc, openqcd, hirep or hdf5.")],
+    files: Annotated[tuple[Path, Path], typer.Argument(metavar="IN OUT", help="A gauge file, and the one to write.")],
+    format: Annotated[str, typer.Option(metavar="NAME", help="nersc, nersc-2x3, ildg, milc, openqcd, hirep or hdf5.")],
     precision: Annotated[str | None, typer.Option(metavar="P", help="double or single; default that of IN.")] = None,
     byte_order: Annotated[str | None, typer.Option(metavar="B", help="big or little, where there is a choice.")] = None,
-    rows: Annotated[int | None, typer.Option(metavar="2", help="nersc: two rows of each SU(3) matrix.")] = None,
     extent: Extent = None,
     is_forced: Annotated[bool, typer.Option("--force", help="Replace OUT.")] = False,
-    is_unchecked: Annotated[bool, typer.Option("--unchecked", help="Take IN though its checks fail.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a gauge file in another format, number by number as they are."""
@@ -146,8 +143,8 @@ def convert(
         from hpcgauge.report.gauge_info import header_facts, in_words
         from hpcgauge.report.printing import print_pairs
 
-        chosen = wanted(format, precision, byte_order, rows)
-        file = convert_file(source, target, chosen, world, _extent(extent), not is_unchecked, is_forced)
+        chosen = wanted(format, precision, byte_order)
+        file = convert_file(*files, chosen, world, _extent(extent), overwrite=is_forced)
         facts = {"file": str(file.path), **header_facts(file)}
         if world.rank == 0:
             print(json.dumps(facts, indent=2)) if as_json else print_pairs(in_words(facts))

@@ -48,6 +48,8 @@ FORMATS = {
     "hdf5": Format("an HDF5 file of links", "planes", ("double", "single"), ("little",), 0, ("sum64",)),
 }
 DEFAULT = "nersc"
+# NERSC without the third row of SU(3) matrices.
+TWO_ROWS, TWO_ROWS_OF = "nersc-2x3", 3
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,14 @@ class Wanted:
     rows: int | None = None
 
 
-def wanted(format: str, precision: str | None, byte_order: str | None, rows: int | None) -> Wanted:
+def wanted(format: str, precision: str | None = None, byte_order: str | None = None) -> Wanted:
     """The same of texts. ValueError for unknown ones."""
-    known = {"format": (format, tuple(FORMATS)), "precision": (precision, get_args(Precision))}
+    known = {"format": (format, (*FORMATS, TWO_ROWS)), "precision": (precision, get_args(Precision))}
     for name, (value, possible) in (known | {"byte order": (byte_order, get_args(ByteOrder))}).items():
         if value is not None and value not in possible:
             raise ValueError(f"{name} = {value!r} is not known; one of {', '.join(possible)} is")
-    return Wanted(format, precision, byte_order, rows)  # type: ignore[arg-type]
+    rows = 2 if format == TWO_ROWS else None
+    return Wanted("nersc" if rows else format, precision, byte_order, rows)  # type: ignore[arg-type]
 
 
 def planned(form: Wanted, extent: Extent, colors: int, precision: Precision, facts: Facts) -> Header:
@@ -96,7 +99,9 @@ def planned(form: Wanted, extent: Extent, colors: int, precision: Precision, fac
         )
     if kind.layout == "odd points" and any(n % 2 for n in extent):
         raise ValueError(f"{kind.title} holds even extents only, this lattice is {format_extent(extent)}")
-    rows = _rows(form, colors)
+    rows = form.rows or colors
+    if form.rows and colors != TWO_ROWS_OF:
+        raise ValueError(f"{kind.title} of two rows holds SU({TWO_ROWS_OF}) only, these links are SU({colors})")
     length = data_length(checked_extent(extent, "the lattice"), colors, rows, BYTES[chosen])
     header = Header(form.format, extent, colors, chosen, order, 0, length, rows, kind.layout, facts=facts)
     return replace(header, offset=len(start_of(header, NOTHING)))
@@ -111,16 +116,6 @@ def _precision(kind: Format, wanted: Precision | None, precision: Precision) -> 
     if chosen == "single" and precision == "double" and wanted is None:
         raise ValueError("double precision numbers are rounded on request only; say precision = 'single'")
     return chosen
-
-
-def _rows(form: Wanted, colors: int) -> int:
-    """The stored rows of each matrix."""
-    rows = colors if form.rows is None else form.rows
-    if rows != colors and not (form.format == "nersc" and (rows, colors) == (2, 3)):
-        raise ValueError(
-            f"rows = {rows} of SU({colors}) in format {form.format!r}; only nersc holds less than all, two of SU(3)"
-        )
-    return rows
 
 
 def start_of(header: Header, measured: Measured) -> bytes:

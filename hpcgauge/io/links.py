@@ -79,19 +79,18 @@ def write_links(
     format: str = DEFAULT,
     precision: Precision | None = None,
     byte_order: ByteOrder | None = None,
-    rows: int | None = None,
     overwrite: bool = False,
 ) -> Path:
     """The file with these links, whole and on the disk, after it was read back. Collective.
 
-    `format`: nersc, ildg, milc, openqcd, hirep or hdf5. `precision`: that of the links; "single" must be asked for
-    where they are double. `byte_order`: the format's own (nersc: "big", milc: "little"). `rows=2`: nersc's short form
-    of SU(3). ValueError where the format cannot hold them and where there is a file, unless `overwrite`.
+    `format`: nersc, nersc-2x3 (two rows of SU(3)), ildg, milc, openqcd, hirep or hdf5. `precision`: that of the links;
+    "single" must be asked for where they are double. `byte_order`: the format's own (nersc: "big", milc: "little").
+    ValueError where the format cannot hold them and where there is a file, unless `overwrite`.
     """
     lattice, world, where = U.lattice, U.lattice.world, Path(path)
     if U.kind != LINKS or lattice.dimensions != DIRECTIONS:
         raise ValueError(f"gauge files hold links in {DIRECTIONS} dimensions, not {U!r}")
-    form = wanted(format, precision, byte_order, rows)
+    form = wanted(format, precision, byte_order)
     header = on_root(world, lambda: planned(form, lattice.extent, U.colors, U.precision, {}))  # type: ignore[arg-type]
     writing = Writing(world, where, header, overwrite)
     with writing.begun():

@@ -77,7 +77,7 @@ def _verdict(file: GaugeFile, found: Measurement) -> str | None:
 
 def in_words(facts: dict[str, Any]) -> dict[str, str]:
     """The facts as lines of text."""
-    return {name: _words(value) for name, value in facts.items() if value is not None}
+    return {name: _words(value) for name, value in facts.items() if value not in (None, "")}
 
 
 def _words(value: Any) -> str:
