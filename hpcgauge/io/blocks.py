@@ -24,11 +24,16 @@ Placed = Mapping[str, tuple[int, Distributed]]
 
 def write_blocks(path: Path, world: World, named: Placed) -> None:
     """Writes each array into its dataset, row-major and little-endian, down to the disk. Collective."""
-    placed = list(named.values())
+    if world.communicator is not None and world.all(hdf5.is_parallel()):
+        hdf5.write_collectively(path, world, {name: part for name, (_, part) in named.items()})
+    else:
+        write_at(path, world, list(named.values()))
+
+
+def write_at(path: Path, world: World, placed: Sequence[tuple[int, Distributed]]) -> None:
+    """Writes each array at its offset in a file of any kind, row-major and little-endian, to the disk. Collective."""
     if world.communicator is None:
         _write_alone(path, placed)
-    elif world.all(hdf5.is_parallel()):
-        hdf5.write_collectively(path, world, {name: part for name, (_, part) in named.items()})
     else:
         blocks = [Block(offset, part.global_shape, part.origin_index, _bytes(part)) for offset, part in placed]
         write_together(world, path, blocks)

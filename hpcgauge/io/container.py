@@ -84,8 +84,8 @@ def kind_of(path: Path) -> str:
 Known = tuple[dict[str, Entry], dict[str, numpy.ndarray], dict[str, Any]]
 
 
-def _table(path: Path, kind: str) -> Known:
-    """Every dataset's place, the replicated arrays and the attributes, checksums compared. On rank 0."""
+def table_of(path: Path, kind: str) -> Known:
+    """Every dataset's place, the replicated arrays and the attributes, checksums compared. On one rank."""
     if not path.is_file():
         raise FileFormatError(f"{path}: no such file")
     table = read_seal(path, SCHEMA) or _unsealed(path)
@@ -146,7 +146,7 @@ def read_container(
     `slices` names the arrays to read and this rank's block of each (or finds it from name and global shape); the
     blocks of all ranks must make up the array. Any number of ranks reads what any number wrote.
     """
-    entries, replicated, attributes = on_root(world, lambda: _table(path, kind))
+    entries, replicated, attributes = on_root(world, lambda: table_of(path, kind))
     stored = {name: entry for name, entry in entries.items() if entry.distributed}
     wanted = slices if isinstance(slices, Mapping) else {name: slices(name, stored[name].shape) for name in stored}
     missing = sorted(set(wanted) - set(stored))
@@ -170,7 +170,7 @@ def read_container(
 
 def verify_container(path: Path, world: World, kind: str) -> None:
     """Nothing, if all checksums of the file are right; a FileFormatError on every rank otherwise. Collective."""
-    entries, _, _ = on_root(world, lambda: _table(path, kind))
+    entries, _, _ = on_root(world, lambda: table_of(path, kind))
 
     def local(entry: Entry) -> int:
         words = _mapped(path, entry).reshape(-1).view("<u8")

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import h5py
-
-from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.container import read_container
+from hpcgauge.io import container
 from hpcgauge.io.header import (
     BYTES,
     DIRECTIONS,
@@ -21,6 +17,7 @@ from hpcgauge.io.header import (
     data_length,
     finite,
 )
+from hpcgauge.io.seal import Entry
 
 KIND = "links"
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -31,16 +28,15 @@ AXES = DIRECTIONS + 3
 def kind_of(path: Path) -> str | None:
     """The kind of container that an HDF5 file says it is; None for any other file."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            return str(file.attrs.get("hpcgauge"))
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError):
+        return container.kind_of(path) if path.is_file() else None
+    except FileFormatError:
         return None
 
 
 def read_header(path: Path, size: int) -> Header:
     """The header of an HDF5 file of links of this size."""
     try:
-        attributes = read_container(path, World.alone(), KIND, {}).attributes
+        entries, _, attributes = container.table_of(path, KIND)
     except FileFormatError as error:
         # The caller names the file.
         raise FileFormatError(
@@ -53,31 +49,27 @@ def read_header(path: Path, size: int) -> Header:
             facts[name] = value[:1000]
         elif isinstance(value, int | float) and not isinstance(value, bool):
             facts[name] = finite(float(value), name)
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return _described(file[KIND], size, facts)
-    except FileFormatError:
-        raise
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise FileFormatError(f"the array {KIND} cannot be read ({error}); fetch the file again") from None
+    if KIND not in entries:
+        raise FileFormatError(f"there is no array {KIND} in the file; fetch it again")
+    return _described(entries[KIND], size, facts)
 
 
-def _described(links: Any, size: int, facts: dict[str, float | str]) -> Header:
-    """The header made of what HDF5 says about the array, compared with the size of the file."""
-    shape, kind = tuple(links.shape), links.dtype.newbyteorder("=").name
+def _described(links: Entry, size: int, facts: dict[str, float | str]) -> Header:
+    """The header made of what is said about the array, compared with the size of the file."""
+    shape, kind = links.shape, links.dtype.newbyteorder("=").name
     if len(shape) != AXES or shape[0] != DIRECTIONS or shape[-1] != shape[-2] or kind not in PRECISIONS:
         raise FileFormatError(
             f"the array {KIND} is {kind} of shape {shape}; expected complex (4, t, z, y, x, N, N): no links of hpcgauge"
         )
     extent, colors = checked_extent(tuple(int(n) for n in reversed(shape[1:5])), f"the array {KIND}"), int(shape[-1])
-    precision, offset = PRECISIONS[kind], links.id.get_offset()
+    precision, offset = PRECISIONS[kind], links.offset
     length = data_length(extent, colors, colors, BYTES[precision])
-    if not 2 <= colors <= LARGEST_COLORS or offset is None or offset + length > size:
+    if not 2 <= colors <= LARGEST_COLORS or offset + length > size:
         raise FileFormatError(
             f"the array {KIND} of {length} bytes at {offset} does not lie in the file of {size}; fetch it again"
         )
     order: ByteOrder = "big" if links.dtype.byteorder == ">" else "little"
-    sums = {"sum64": int(str(links.attrs["checksum"]), 16)}
+    sums = {"sum64": links.checksum}
     return Header(
-        "hdf5", extent, colors, precision, order, int(offset), length, layout="planes", facts=facts, sums=sums
+        "hdf5", extent, colors, precision, order, offset, length, layout="planes", facts=facts, sums=sums
     )

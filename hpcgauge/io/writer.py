@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
@@ -15,11 +15,12 @@ from hpcgauge.comm.world import World
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT
 from hpcgauge.io import layouts
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.blocks import write_blocks, write_fully
+from hpcgauge.io.blocks import write_at
 from hpcgauge.io.checksums import GROUP, SCIDAC, TRACE, Found, Tally, checks_of_sums, combined, form_of
 from hpcgauge.io.compiled import Place, check, give
-from hpcgauge.io.container import PART, Contents, write_container
+from hpcgauge.io.container import Contents, write_container
 from hpcgauge.io.distributed import Distributed
+from hpcgauge.io.durable import beside, remove_beside, to_disk, write_fully
 from hpcgauge.io.formats import FORMATS, Measured, attributes_of, end_of, start_of
 from hpcgauge.io.gaugefile import CHECKS, GaugeFile, open_gauge_file
 from hpcgauge.io.hdf5links import KIND
@@ -43,7 +44,7 @@ class Writing:
     ) -> None:
         self.names = names
         self.world, self.path, self.header, self.overwrite = world, path, header, overwrite
-        self.beside = path.with_name(path.name + PART)
+        self.beside = beside(path)
         self.tally, self._form = Tally(), form_of(header)
         self.checks = SCIDAC | TRACE | GROUP | checks_of_sums(FORMATS[header.format].sums)
 
@@ -57,8 +58,7 @@ class Writing:
             yield
         except Exception as error:
             if self.world.rank == 0:
-                with suppress(OSError):
-                    self.beside.unlink()
+                remove_beside(self.path)
             if not isinstance(error, OSError):
                 raise
             raise OSError(
@@ -118,7 +118,7 @@ class Writing:
 
     def _write(self, part: Distributed) -> None:
         offset = self.header.offset
-        on_every_rank(self.world, lambda: write_blocks(self.beside, self.world, [(offset, part)]))
+        on_every_rank(self.world, lambda: write_at(self.beside, self.world, [(offset, part)]))
 
     def found(self) -> Found:
         """What was written, refused if links are off the group. Collective."""
@@ -160,11 +160,7 @@ class Writing:
     def _publish(self) -> None:
         self._refuse()
         os.replace(self.beside, self.path)
-        descriptor = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        to_disk(self.path.parent)
 
     def finish_planes(self, measured: Measured, part: Distributed) -> None:
         """Writes the whole HDF5 file, each rank its part. Collective."""
