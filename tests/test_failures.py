@@ -16,6 +16,7 @@ from hpcgauge.io.folder import RunFolder
 from tests.support.jobs import ONE_ONE_TWO, PLAIN, SMALL, described, lines_of, run_here, start_job, told_once
 from tests.support.ranks import agree
 
+pytestmark = pytest.mark.hdf5
 # From the failure to the end of the job. Seconds on a free machine; the suite shares its cores.
 SECONDS_TO_END = 20.0
 AT = 3  # the trajectory at which something happens

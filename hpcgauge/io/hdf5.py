@@ -6,8 +6,9 @@ whose disk is full.
 
 from __future__ import annotations
 
+import errno
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy
 
 from hpcgauge.comm.world import World, without_starting_mpi
 from hpcgauge.errors import FileFormatError
+from hpcgauge.io.agreement import on_every_rank
 from hpcgauge.io.distributed import Distributed, bytes_checksum
 from hpcgauge.io.image import Image
 from hpcgauge.io.seal import Entry, check_entry, refuse_overlaps
@@ -95,12 +97,30 @@ def _entry(dataset: Any) -> Entry:
 
 
 def write_collectively(path: Path, world: World, arrays: Mapping[str, Distributed]) -> None:
-    """Writes every rank's blocks into the file's datasets, down to the disk. Collective."""
-    h5py = library()
-    with h5py.File(path, "r+", driver="mpio", comm=world.communicator, libver=VERSIONS) as file:
+    """Writes every rank's blocks into the file's datasets, down to the disk. OSError when that fails. Collective."""
+    communicator = world.communicator
+    file = _together(world, lambda: library().File(path, "r+", driver="mpio", comm=communicator, libver=VERSIONS))
+    try:
         for name, part in arrays.items():
-            _write_block(file[name].id, part)
-        file.flush()
+            _together(world, lambda name=name, part=part: _write_block(file[name].id, part))  # type: ignore[misc]
+        _together(world, file.flush)
+    finally:
+        _together(world, file.close)
+
+
+def _together(world: World, call: Callable[[], Any]) -> Any:
+    """What a collective call of HDF5 returns; an OSError on every rank if it failed on any. Collective.
+
+    A call may fail on one rank only; the others must not go on to the next one, where they would wait for ever.
+    """
+
+    def told() -> Any:
+        try:
+            return call()
+        except RuntimeError as error:
+            raise OSError(errno.EIO, f"HDF5: {error}") from error
+
+    return on_every_rank(world, told)
 
 
 def _write_block(dataset: Any, part: Distributed) -> None:
