@@ -9,6 +9,7 @@ from tests.support.fuzz import bytes as plain
 from tests.support.fuzz import hdf5, headers
 from tests.support.fuzz.corpus import CONTAINERS, Whole
 from tests.support.fuzz.limefiles import lime
+from tests.support.fuzz.sealed import said_lies, seal_lies
 
 KNOWING = {
     "nersc": (headers.nersc,),
@@ -18,7 +19,7 @@ KNOWING = {
     "hirep": (headers.hirep,),
     "history": (headers.history,),
     "configuration": (headers.configuration,),
-    **dict.fromkeys((*CONTAINERS, "hdf5"), (hdf5.structures, hdf5.structures, hdf5.lies)),
+    **dict.fromkeys((*CONTAINERS, "hdf5"), (hdf5.structures, hdf5.lies, seal_lies, seal_lies, said_lies)),
 }
 LARGE = 500_000
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,22 @@ import numpy
 
 from hpcgauge.comm.world import World
 from hpcgauge.config import resolved_yaml
+from hpcgauge.fields.device import Device
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.gauge.links import Links
 from hpcgauge.io.checkpoint import write_checkpoint
 from hpcgauge.io.container import Contents
 from hpcgauge.io.distributed import Distributed
+from hpcgauge.io.header import ByteOrder, Precision
+from hpcgauge.io.links import write_links
 from hpcgauge.io.network import NetworkFile, save_network
 from hpcgauge.io.recorded import record_trajectory
-from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, numbers, random_links
+from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, random_links
+from tests.support.fuzz.sealed import unsealed
 from tests.support.jobs import described
 from tests.support.ranks import ROOT
 
-GAUGE = ("nersc", "lime", "milc", "openqcd")
+GAUGE = ("nersc", "lime", "milc", "openqcd", "hirep", "hdf5")
 CONTAINERS = ("checkpoint", "network", "trajectory")
 TEXTS = ("history", "configuration")
 KINDS = (*GAUGE, *CONTAINERS, *TEXTS)
@@ -72,29 +77,50 @@ def _real() -> list[Whole]:
 
 
 def _gauge() -> list[Whole]:
-    """Small files as the formats are described."""
-    forms = [(3, rows, order, real) for rows in (2, 3) for order, real in NERSC_FORMS] + [(2, 2, "IEEE64BIG", ">f8")]
-    found = [
-        Whole("nersc", f"SU({n}), {rows} rows, {order}", nersc(random_links(n), rows, order, real))
-        for n, rows, order, real in forms
+    """Small files: those that hpcgauge writes, and what others have written differently."""
+    found = [_written(form, *more) for form, *more in WRITTEN]
+    found += [
+        Whole("nersc", f"{rows} rows, {order}", nersc(random_links(3), rows, order, real))
+        for rows, order, real in ((3, "IEEE32", "<f4"), (2, None, ">f4"))
     ]
     described = ("ildg-format", FORMAT)
     private = (("scidac-private-file-xml", b"<dims>2 4 2 6 </dims>\0"), ("scidac-private-record-xml", PRIVATE))
-    found += [
+    return [
+        *found,
         Whole("lime", "ildg", lime(described, FIELD)),
         Whole("lime", "ildg and scidac", lime(*private, described, FIELD, ("scidac-checksum", b"<suma>0</suma>"))),
         Whole("lime", "scidac", lime(*private, ("scidac-binary-data", DATA))),
         Whole("lime", "only data", lime(FIELD), SMALL),
     ]
-    U = random_links(3)
-    for order in "<>":
-        start = struct.pack(f"{order}i4i64s3i", 20103, *SMALL, b"", 0, 0, 0)
-        found.append(Whole("milc", f"order {order}", start + numbers(U, 3, f"{order}f4")))
-    start = struct.pack("<4id", *(SMALL[mu] for mu in (3, 0, 1, 2)), 0.1)
-    return [*found, Whole("openqcd", "exported", start + numbers(U, 3, "<f8"))]
 
 
-NERSC_FORMS = (("IEEE32BIG", ">f4"), ("IEEE32", "<f4"), ("IEEE64LITTLE", "<f8"), (None, ">f4"))
+# Format, colours, precision and byte order; the kind of file is that of the format.
+WRITTEN: tuple[tuple[str, int, Precision, ByteOrder | None], ...] = (
+    ("nersc", 3, "double", "big"),
+    ("nersc", 3, "single", "little"),
+    ("nersc", 2, "double", "little"),
+    ("nersc", 4, "single", "big"),
+    ("nersc-2x3", 3, "single", "big"),
+    ("ildg", 3, "double", None),
+    ("ildg", 2, "single", None),
+    ("milc", 3, "single", "little"),
+    ("milc", 3, "single", "big"),
+    ("openqcd", 3, "double", None),
+    ("hirep", 2, "double", None),
+    ("hirep", 3, "double", None),
+    ("hdf5", 2, "double", None),
+    ("hdf5", 3, "single", None),
+)
+
+
+def _written(form: str, colors: int, precision: Precision, byte_order: ByteOrder | None) -> Whole:
+    """A file that hpcgauge has written."""
+    lattice = Lattice(SMALL, colors, World.alone(), Device("cpu", threads=1))
+    U = Links.from_numpy(lattice, random_links(colors))
+    kind = {"ildg": "lime"}.get(form, form.partition("-")[0])
+    with tempfile.TemporaryDirectory() as name:
+        path = write_links(U, Path(name, "links"), form, precision, byte_order)
+        return Whole(kind, f"{form}, SU({colors}), {precision}, {byte_order}", path.read_bytes())
 
 
 def _containers() -> list[Whole]:
@@ -105,7 +131,7 @@ def _containers() -> list[Whole]:
     spread = {name: Distributed(array.shape, (0,) * array.ndim, array) for name, array in (("a", links), ("b", field))}
     learned = {"vector": random.normal(size=5), "memory.first": random.normal(size=5), "memory.updates": numpy.array(3)}
     attributes = {"trajectory": 7, "seed": 1, "history": [120, "0" * 64]}
-    network = NetworkFile({"numbers": random.normal(size=5)}, "ordered", 3, 2, {"names": list("abcde"), "seed": 1})
+    network = NetworkFile({"numbers": random.normal(size=5)}, "ordered", 3, 2, {"names": list("abcde"), "seed": 1}, {"loss": field.real.ravel()})
     energies = {"S_0": 1.0, "S_tau": 2.0, "dH": 1.0, "dH_guide": 0.5, "terms": 1}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -114,7 +140,8 @@ def _containers() -> list[Whole]:
         arrays = {"start": spread["a"], "end": spread["a"], "field.0": spread["b"]}
         moved = record_trajectory(folder / "moved", 3, alone, arrays, energies)
         paths = {"checkpoint": state, "network": folder / "network.h5", "trajectory": moved}
-        return [Whole(kind, kind, path.read_bytes()) for kind, path in paths.items()]
+        found = [Whole(kind, kind, path.read_bytes()) for kind, path in paths.items()]
+    return found + [Whole(whole.kind, "schema 1", unsealed(whole.content)) for whole in found]
 
 
 def _texts() -> list[Whole]:

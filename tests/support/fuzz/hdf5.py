@@ -83,7 +83,13 @@ def _root(draw: random.Random, file: h5py.File, name: str) -> None:
 
 def _said(draw: random.Random, file: h5py.File, name: str) -> None:
     """Another JSON text, with its right checksum."""
-    text = bytes(file["attributes"][()]) if "attributes" in file and file["attributes"].shape == () else b"{}"
+    there = _is_dataset(file, "attributes") if "attributes" in file else False
+    text = bytes(file["attributes"][()]) if there and file["attributes"].shape == () else b"{}"
+    _replace(file, "attributes", numpy.array(changed_json(draw, text)), False)
+
+
+def changed_json(draw: random.Random, text: bytes) -> bytes:
+    """Another value in a JSON text, a value lost, or no mapping at all."""
     try:
         said = json.loads(text)
     except ValueError:
@@ -94,8 +100,7 @@ def _said(draw: random.Random, file: h5py.File, name: str) -> None:
         said.pop(key, None)
     else:
         said[key] = draw.choice(VALUES)
-    whole = draw.choice((json.dumps(said).encode(),) * 8 + TEXTS)
-    _replace(file, "attributes", numpy.array(whole), False)
+    return draw.choice((json.dumps(said).encode(),) * 8 + TEXTS)
 
 
 VALUES = (None, -1, 0, 2**70, 1.5, float("nan"), "text", [], [1], [-1, "x"], [10**9, "0" * 64], {}, {"a": []}, True, [[[]]])

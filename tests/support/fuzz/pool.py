@@ -6,6 +6,7 @@ import json
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,9 +41,9 @@ class Worker:
         line = self._line(process, self._seconds)
         if line:
             return json.loads(line.split(b" ", 1)[1])
-        is_hanging = process.poll() is None
         self._end()
-        what = "hang" if is_hanging else f"crash ({process.returncode})"
+        # SIGKILL is from here.
+        what = "hang" if process.returncode == -signal.SIGKILL else f"crash ({process.returncode})"
         return {"what": what, "wrong": [what], "kind": KINDS[number % len(KINDS)], "file": "", "damage": "", "verify": False}
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -64,7 +65,10 @@ class Worker:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while not text.endswith(b"\n"):
-                if not selector.select(seconds) or not (piece := os.read(process.stdout.fileno(), 1 << 16)):
+                if not selector.select(seconds):
+                    return b""
+                if not (piece := os.read(process.stdout.fileno(), 1 << 16)):
+                    process.wait(seconds)
                     return b""
                 text += piece
         return text.strip()

@@ -117,7 +117,7 @@ def _fingerprint(*arrays: Any) -> str:
 
 
 READERS: dict[str, Callable[[Path, tuple[int, ...] | None, bool], str]] = {
-    **dict.fromkeys((*GAUGE, "hirep", "hdf5"), _gauge),
+    **dict.fromkeys(GAUGE, _gauge),
     "checkpoint": _checkpoint,
     "network": _network,
     "trajectory": _trajectory,
