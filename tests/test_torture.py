@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from itertools import cycle
-from pathlib import Path
 
 import pytest
 

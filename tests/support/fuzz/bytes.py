@@ -45,7 +45,9 @@ def truncated(draw: random.Random, content: bytes) -> bytes:
 
 def extended(draw: random.Random, content: bytes) -> bytes:
     """Something stands behind the end."""
-    return content + draw.choice((bytes(draw.randint(1, MOST_ADDED)), draw.randbytes(draw.randint(1, MOST_ADDED)), content))
+    return content + draw.choice(
+        (bytes(draw.randint(1, MOST_ADDED)), draw.randbytes(draw.randint(1, MOST_ADDED)), content)
+    )
 
 
 def inserted(draw: random.Random, content: bytes) -> bytes:

@@ -26,7 +26,7 @@ LARGE = 500_000
 
 @dataclass(frozen=True)
 class Case:
-    """A damaged file: of which whole one, how, whether it is read with its checks, and whether it was made on purpose."""
+    """A damaged file: of which whole one, how, whether its checks are made, and whether the damage knows the format."""
 
     number: int
     whole: Whole

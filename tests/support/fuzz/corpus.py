@@ -22,8 +22,8 @@ from hpcgauge.io.header import ByteOrder, Precision
 from hpcgauge.io.links import write_links
 from hpcgauge.io.network import NetworkFile, save_network
 from hpcgauge.io.recorded import record_trajectory
-from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, random_links
 from tests.support.fuzz.sealed import unsealed
+from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, random_links
 from tests.support.jobs import described
 from tests.support.ranks import ROOT
 
@@ -131,7 +131,14 @@ def _containers() -> list[Whole]:
     spread = {name: Distributed(array.shape, (0,) * array.ndim, array) for name, array in (("a", links), ("b", field))}
     learned = {"vector": random.normal(size=5), "memory.first": random.normal(size=5), "memory.updates": numpy.array(3)}
     attributes = {"trajectory": 7, "seed": 1, "history": [120, "0" * 64]}
-    network = NetworkFile({"numbers": random.normal(size=5)}, "ordered", 3, 2, {"names": list("abcde"), "seed": 1}, {"loss": field.real.ravel()})
+    network = NetworkFile(
+        {"numbers": random.normal(size=5)},
+        "ordered",
+        3,
+        2,
+        {"names": list("abcde"), "seed": 1},
+        {"loss": field.real.ravel()},
+    )
     energies = {"S_0": 1.0, "S_tau": 2.0, "dH": 1.0, "dH_guide": 0.5, "terms": 1}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

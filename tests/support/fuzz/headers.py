@@ -6,12 +6,15 @@ import json
 import random
 import re
 import struct
+from itertools import pairwise
 
 from tests.support.fuzz.values import number, word
 
 NERSC_END = b"END_HEADER\n"
-TYPES = ("4D_SU3_GAUGE", "4D_SU3_GAUGE_3x3", "4D_SU2_GAUGE_2x2", "4D_SU4_GAUGE_4x4", "4D_SU64_GAUGE_64x64", "4D_SU2_GAUGE",
-         "4D_SU0_GAUGE_0x0", "4D_SU3_GAUGE_3x2", "4D_SU99_GAUGE_99x99", "3D_SU3_GAUGE", "4D_SU3_FERMION")  # fmt: skip
+TYPES = (
+    *("4D_SU3_GAUGE", "4D_SU3_GAUGE_3x3", "4D_SU2_GAUGE_2x2", "4D_SU4_GAUGE_4x4", "4D_SU64_GAUGE_64x64"),
+    *("4D_SU2_GAUGE", "4D_SU0_GAUGE_0x0", "4D_SU3_GAUGE_3x2", "4D_SU99_GAUGE_99x99", "3D_SU3_GAUGE", "4D_SU3_FERMION"),
+)
 NUMBER_FORMATS = ("IEEE32", "IEEE32BIG", "IEEE32LITTLE", "IEEE64", "IEEE64BIG", "IEEE64LITTLE", "IEEE128", "TFLOAT")
 
 
@@ -121,7 +124,21 @@ def history(draw: random.Random, content: bytes) -> bytes:
     return "\n".join([*lines, ""]).encode("utf-8", "replace")
 
 
-OTHERS = (None, [], {}, "text", True, -1, 10**400, 1.5, [[1]], {"a": {"b": 1}}, "trajectory", float("nan"), float("inf"))
+OTHERS = (
+    None,
+    [],
+    {},
+    "text",
+    True,
+    -1,
+    10**400,
+    1.5,
+    [[1]],
+    {"a": {"b": 1}},
+    "trajectory",
+    float("nan"),
+    float("inf"),
+)
 
 
 def configuration(draw: random.Random, content: bytes) -> bytes:
@@ -144,9 +161,14 @@ def configuration(draw: random.Random, content: bytes) -> bytes:
     return "\n".join([*lines, ""]).encode("utf-8", "replace")
 
 
+def _bomb(letters: str) -> str:
+    """Lists of lists of lists, each named once and used nine times."""
+    levels = [f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in pairwise(letters)]
+    return "\n".join([f"&{letters[0]} [x]", *levels])
+
+
 YAML = (
     *("!!python/object/apply:os.system [true]", "!!binary aGk=", "!!timestamp 2001-01-01", "!!set {a, b}", "*nothing"),
-    *("&a [*a]", "&a {b: *a}", "{<<: {a: 1}}", "[" * 3000, "{" * 3000, "- - - -", "|", ">", "? a", "%TAG", "---", "...", "\t"),
-    "&a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\n"
-    "e: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f]",
+    *("&a [*a]", "&a {b: *a}", "{<<: {a: 1}}", "[" * 3000, "{" * 3000, "- - - -", "|", ">", "? a", "%TAG", "---"),
+    *("...", "\t", _bomb("abcdefghi")),
 )

@@ -16,7 +16,9 @@ NAMES = (
     *("scidac-private-record-xml", "ildg-data-lfn", "xlf-info", "lyncs-io-info", "", "\u00e9", "x" * 128),
 )
 LARGEST_XML = 100_000
-BOMB = '<!ENTITY a "ha">' + "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+BOMB = '<!ENTITY a "ha">' + "".join(
+    f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
 XML = (
     f"<!DOCTYPE x [{BOMB}]><ildgFormat><lx>&i;</lx></ildgFormat>",
     '<!DOCTYPE x SYSTEM "file:///etc/passwd"><lx>4</lx>',

@@ -29,7 +29,9 @@ class Worker:
 
     def __init__(self, seed: int, program: tuple[str, ...] = PROGRAM, seconds: float = SECONDS_FOR_A_CASE) -> None:
         self._seed, self._program, self._seconds = seed, program, seconds
-        self._folder = Path(tempfile.mkdtemp(prefix="hpcgauge-fuzz-", dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None))
+        self._folder = Path(
+            tempfile.mkdtemp(prefix="hpcgauge-fuzz-", dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None)
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def read(self, number: int) -> dict[str, Any]:
@@ -44,7 +46,14 @@ class Worker:
         self._end()
         # SIGKILL is from here.
         what = "hang" if process.returncode == -signal.SIGKILL else f"crash ({process.returncode})"
-        return {"what": what, "wrong": [what], "kind": KINDS[number % len(KINDS)], "file": "", "damage": "", "verify": False}
+        return {
+            "what": what,
+            "wrong": [what],
+            "kind": KINDS[number % len(KINDS)],
+            "file": "",
+            "damage": "",
+            "verify": False,
+        }
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:

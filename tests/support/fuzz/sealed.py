@@ -17,7 +17,23 @@ from tests.support.fuzz.values import number, word
 
 MAGIC = b"hpcgauge seal 1\n"
 FOOTER = struct.Struct("<16sQQ32s")
-TYPES = ("<f8", "<c16", "<i8", "<u8", "<f4", "|b1", "|S1", "|S0", "|S999999999", "<f2", ">f8", "|O", "|V8", "<M8[s]", "f8,f8")
+TYPES = (
+    "<f8",
+    "<c16",
+    "<i8",
+    "<u8",
+    "<f4",
+    "|b1",
+    "|S1",
+    "|S0",
+    "|S999999999",
+    "<f2",
+    ">f8",
+    "|O",
+    "|V8",
+    "<M8[s]",
+    "f8,f8",
+)
 KINDS = ("checkpoint", "network", "trajectory", "links", "x", "")
 
 
@@ -108,7 +124,9 @@ def _rename(draw: random.Random, said: dict[str, Any], name: str, line: list[Any
     elif kind == 1:
         datasets[name + "x"] = line
     elif kind == 2 and name in datasets:
-        datasets[draw.choice(("links", "attributes", "field.0", "field.x", "memory.first", "vector"))] = datasets.pop(name)
+        datasets[draw.choice(("links", "attributes", "field.0", "field.x", "memory.first", "vector"))] = datasets.pop(
+            name
+        )
     else:
         datasets |= {f"{name}{k}": line for k in range(draw.choice((10, 5000)))}
 

@@ -90,5 +90,3 @@ def manners(ended: Ended, run: Path, is_killed: bool) -> Iterator[str]:
         yield f"{len(sentences)} sentences: {ended.said[-600:]}"
     elif str(run) not in sentences[0]:
         yield f"the sentence names no file: {sentences[0]}"
-
-
