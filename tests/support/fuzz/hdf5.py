@@ -19,6 +19,7 @@ SIGNATURES = re.compile(
     rb"\x89HDF|OHDR|OCHK|FRHP|FHDB|FHIB|BTHD|BTLF|BTIN|TREE|HEAP|SNOD|GCOL|FAHD|FADB|EAHD|SMTB|SMLI"
 )
 REACH = 200
+LARGEST = 1 << 20
 MASK = 0xFFFFFFFF
 
 
@@ -61,8 +62,10 @@ def lies(draw: random.Random, content: bytes) -> bytes:
 
 
 def _is_dataset(file: h5py.File, name: str) -> bool:
-    """True for a dataset of this file: links to elsewhere are not followed."""
-    return isinstance(file.get(name, getlink=True), h5py.HardLink) and isinstance(file[name], h5py.Dataset)
+    """True for a dataset that lies in this file: links to elsewhere are not followed."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return False
+    return isinstance(file[name], h5py.Dataset) and file[name].nbytes <= LARGEST
 
 
 def _attribute(draw: random.Random, file: h5py.File, name: str) -> None:
@@ -135,8 +138,8 @@ def _shape(draw: random.Random, file: h5py.File, name: str) -> None:
             lambda: array[..., None],
             lambda: array.reshape(-1)[: draw.randint(0, 5)],
             lambda: numpy.zeros((0, 3)),
-            lambda: array.real.astype("f4"),
-            lambda: array.real.astype("i8"),
+            lambda: numpy.asarray(array.view("u1") if array.ndim else array.size, "f4"),
+            lambda: numpy.arange(array.size),
             lambda: numpy.full(3, numpy.nan),
             lambda: numpy.array([b"a", b"bc"]),
             lambda: numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
@@ -151,7 +154,7 @@ LAYOUTS = ({}, {}, {}, {"chunks": True, "compression": "gzip"}, {"chunks": True}
 def _replace(file: h5py.File, name: str, array: numpy.ndarray, distributed: bool, layout: dict | None = None) -> None:
     if name in file:
         del file[name]
-    is_plain = array.size and array.ndim and array.dtype.kind in "fiuc"
+    is_plain = array.size and array.ndim and array.dtype.kind in "fiu"
     made = file.create_dataset(name, data=array, **((layout or {}) if is_plain else {}))
     made.attrs["checksum"] = f"{bytes_checksum(array.tobytes()):016x}"
     made.attrs["distributed"] = distributed

@@ -116,8 +116,10 @@ def history(draw: random.Random, content: bytes) -> bytes:
             (
                 *("", "null", "3", "[]", "{}", '"text"', "NaN", "[" * 100000, '{"a":' * 50000, "9" * 5000, "{}" * 3),
                 re.sub(r"[-0-9.e]+(?=[,}])", lambda _: word(draw, "4"), lines[at], count=1),
-                re.sub(r'"\w+":', f'"{word(draw, "plaquette")}":', lines[at], count=1),
-                re.sub(r": [^,}]+", ": " + json.dumps(draw.choice(OTHERS)), lines[at], count=draw.randint(1, 9)),
+                re.sub(r'"\w+":', lambda _: f'"{word(draw, "plaquette")}":', lines[at], count=1),
+                re.sub(
+                    r": [^,}]+", lambda _: ": " + json.dumps(draw.choice(OTHERS)), lines[at], count=draw.randint(1, 9)
+                ),
                 lines[at] + lines[at],
             )
         )

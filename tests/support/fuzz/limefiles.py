@@ -128,7 +128,7 @@ def _xml(draw: random.Random, record: Record) -> Record:
     if len(record.data) > LARGEST_XML:
         return _claim(draw, record)
     text = record.data.decode("utf-8", "replace")
-    tags = list(re.finditer(r"<(\w+)[^<>]*>([^<]*)</", text))
+    tags = list(re.finditer(r"<(\w{1,40})(?: [^<>]{0,200})?>([^<]{0,2000})</", text))
     if not tags or draw.random() < 0.15:
         text = draw.choice(XML)
     else:

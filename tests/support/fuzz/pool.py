@@ -21,6 +21,8 @@ from tests.support.ranks import ROOT, clean_environment
 SECONDS_FOR_A_CASE = 10.0
 SECONDS_TO_START = 120.0
 MEMORY_DISK = Path("/dev/shm")
+# A worker that is silent is ended from here with this signal.
+HANG = -signal.SIGKILL
 PROGRAM = ("-m", "tests.support.fuzz.worker")
 
 
@@ -36,16 +38,13 @@ class Worker:
 
     def read(self, number: int) -> dict[str, Any]:
         """The outcome of a case."""
-        process = self._started()
-        assert process.stdin is not None
-        process.stdin.write(f"{number}\n".encode())
-        process.stdin.flush()
-        line = self._line(process, self._seconds)
+        code, line = self._answer(number)
+        if code == HANG:
+            # The machine may have been busy with something else: once more, with a new process.
+            code, line = self._answer(number)
         if line:
             return json.loads(line.split(b" ", 1)[1])
-        self._end()
-        # SIGKILL is from here.
-        what = "hang" if process.returncode == -signal.SIGKILL else f"crash ({process.returncode})"
+        what = "hang" if code == HANG else f"crash ({code})"
         return {
             "what": what,
             "wrong": [what],
@@ -54,6 +53,17 @@ class Worker:
             "damage": "",
             "verify": False,
         }
+
+    def _answer(self, number: int) -> tuple[int | None, bytes]:
+        """The line of the worker; without one the exit code of the process that was to write it."""
+        process = self._started()
+        assert process.stdin is not None
+        process.stdin.write(f"{number}\n".encode())
+        process.stdin.flush()
+        line = self._line(process, self._seconds)
+        if not line:
+            self._end()
+        return process.returncode, line
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -71,7 +71,7 @@ def _places(said: dict[str, Any]) -> list[tuple[int, int]]:
             length = int(line[0].lstrip("<|>fiucbS") or 0)
             for n in line[1]:
                 length *= n
-            places += [(line[2], line[2] + length)] if length > 0 else []
+            places += [(line[2], line[2] + length)] if length > 0 and isinstance(line[2], int) else []
         except (TypeError, ValueError, AttributeError, IndexError):
             continue
     return places

@@ -73,9 +73,9 @@ def outcome(made: Case, folder: Path, originals: dict[tuple[str, str], set[str]]
     """What became of a case: kind of outcome, and `wrong` if it is not allowed."""
     kind, path = made.whole.kind, _put(folder, made.whole.kind, made.content)
     Path("/proc/self/clear_refs").write_text("5")
-    before, began = _memory("VmRSS"), time.monotonic()
+    before, began = _memory("VmRSS"), time.process_time()
     found = _read(made, path, originals)
-    seconds, grown = time.monotonic() - began, _memory("VmHWM") - before
+    seconds, grown = time.process_time() - began, _memory("VmHWM") - before
     wrong = found.setdefault("wrong", [])
     if grown > MEMORY + TIMES_THE_FILE * len(made.content):
         wrong.append(f"{grown >> 20} MiB for a file of {len(made.content)} bytes")
