@@ -181,7 +181,7 @@ def _take(
         buffer[0].ctypes.data,
         buffer[1],
     )
-    lanes = numpy.empty(3 * 2 * form.colors**2 * WIDTH + WIDTH)
+    lanes = numpy.empty(6 * 2 * form.colors**2 * WIDTH + WIDTH)
     order = numpy.empty(min(buffer[1], len(rows)) * batch.row_units, numpy.int64)
     aligned: Any = ctypes.c_void_p(lanes.ctypes.data + -lanes.ctypes.data % (8 * WIDTH))
     where = ctypes.byref(form), ctypes.byref(memory), ctypes.byref(record)

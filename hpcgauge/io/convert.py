@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy
 
 from hpcgauge.comm.world import World
+from hpcgauge.gauge.links import OFF_GROUP_LIMIT
 from hpcgauge.io import layouts
 from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.compiled import Place
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.formats import Measured, Wanted, facts_of, planned
-from hpcgauge.io.gaugefile import CHECKS, GaugeFile, checks_of, open_gauge_file
+from hpcgauge.io.gaugefile import GaugeFile, checks_of, open_gauge_file
 from hpcgauge.io.header import DIRECTIONS, Header
 from hpcgauge.io.layouts import T
 from hpcgauge.io.sweep import COMPLEX, Measurement, Slab, Sweep, verify
@@ -40,8 +42,8 @@ def convert(
     known, colors = file.complete()
     facts = facts_of(file.format, file.facts)
     header = on_root(here, lambda: planned(wanted, known, colors, file.precision, facts))
-    names = CHECKS if check else ("checksum", "link_trace")
-    sweep, writing = Sweep(here, file), Writing(here, path, header, overwrite, names)
+    limit = OFF_GROUP_LIMIT["single"] if check else math.inf
+    sweep, writing = Sweep(here, file), Writing(here, path, header, overwrite, limit)
     with writing.begun():
         if header.layout == "planes":
             part = _planes(sweep, header)

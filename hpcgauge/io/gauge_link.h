@@ -10,44 +10,91 @@ namespace files {
 static constexpr int WIDTH = LANES;
 typedef site::real Lanes;
 typedef long LongLanes __attribute__((vector_size(8 * WIDTH)));
-typedef float FloatLanes __attribute__((vector_size(4 * WIDTH)));
+typedef float FloatLanes __attribute__((vector_size(4 * WIDTH), may_alias));
 
-static inline double number(const byte* p, double, bool swaps) {
-    const wide a = load<wide>(p), b = swaps ? __builtin_bswap64(a) : a;
-    return load<double>((const byte*)&b);
-}
-static inline double number(const byte* p, float, bool swaps) {
-    const word a = load<word>(p), b = swaps ? __builtin_bswap32(a) : a;
-    return load<float>((const byte*)&b);
-}
+typedef wide Wides __attribute__((may_alias));
+typedef word Words __attribute__((may_alias));
+typedef wide WideLanes __attribute__((vector_size(8 * WIDTH), may_alias));
+typedef word WordLanes __attribute__((vector_size(4 * WIDTH), may_alias));
+static inline wide swapped(wide a) { return __builtin_bswap64(a); }
+static inline word swapped(word a) { return __builtin_bswap32(a); }
 
-template <class Real, bool SWAPS>
-static void load_lanes(const byte* const* at, long offset, long count, Lanes* out) {
-    for (int lane = 0; lane < WIDTH; ++lane) {
-        const byte* p = at[lane] + offset;
-        double* q = (double*)out + lane;
-        for (long k = 0; k < count; ++k) q[k * WIDTH] = number(p + k * sizeof(Real), Real(), SWAPS);
+// Lane j of the first or second of two rows, D apart in a square of 8, after their blocks of D by D were exchanged
+template <int D>
+static inline void exchange(Lanes& a, Lanes& b) {
+    site::pick_index first, second;
+    for (int j = 0; j < WIDTH; ++j) {
+        first[j] = j & D ? WIDTH + j - D : j;
+        second[j] = j & D ? WIDTH + j : j + D;
     }
+    const Lanes x = a, y = b;
+    a = site::pick(x, y, first), b = site::pick(x, y, second);
+}
+
+// Words of 64 bits of WIDTH units, each `count` words after another, as [component][lane]
+static void transpose(const byte* const* at, long offset, long count, Lanes* out) {
+    long k = 0;
+    for (; k + WIDTH <= count; k += WIDTH) {
+        Lanes row[WIDTH];
+        for (int lane = 0; lane < WIDTH; ++lane) row[lane] = load<Lanes>(at[lane] + offset + 8 * k);
+        exchange<1>(row[0], row[1]), exchange<1>(row[2], row[3]), exchange<1>(row[4], row[5]), exchange<1>(row[6], row[7]);
+        exchange<2>(row[0], row[2]), exchange<2>(row[1], row[3]), exchange<2>(row[4], row[6]), exchange<2>(row[5], row[7]);
+        exchange<4>(row[0], row[4]), exchange<4>(row[1], row[5]), exchange<4>(row[2], row[6]), exchange<4>(row[3], row[7]);
+        for (int lane = 0; lane < WIDTH; ++lane) out[k + lane] = row[lane];
+    }
+    for (; k < count; ++k)
+        for (int lane = 0; lane < WIDTH; ++lane) ((Wides*)(out + k))[lane] = load<wide>(at[lane] + offset + 8 * k);
+}
+
+template <class Word>
+static void swap_bytes(Word* a, long count) {
+    #pragma omp simd
+    for (long i = 0; i < count; ++i) a[i] = swapped(a[i]);
 }
 
 static void load_link(long real_bytes, bool swaps, const byte* const* at, long offset, long count, Lanes* out) {
-    if (real_bytes == 8) return swaps ? load_lanes<double, true>(at, offset, count, out) : load_lanes<double, false>(at, offset, count, out);
-    swaps ? load_lanes<float, true>(at, offset, count, out) : load_lanes<float, false>(at, offset, count, out);
+    if (real_bytes == 8) {
+        transpose(at, offset, count, out);
+        if (swaps) swap_bytes((Wides*)out, count * WIDTH);
+        return;
+    }
+    // Two floats are a word; they lie in the upper half until they are widened, from below
+    const long n_words = count / 2;
+    Lanes* upper = out + n_words;
+    transpose(at, offset, n_words, upper);
+    if (swaps) swap_bytes((Words*)upper, 2 * n_words * WIDTH);
+    for (long k = 0; k < n_words; ++k) {
+        const WideLanes both = ((const WideLanes*)upper)[k];
+        const WordLanes low = __builtin_convertvector(both & 0xffffffffu, WordLanes);
+        const WordLanes high = __builtin_convertvector(both >> 32, WordLanes);
+        out[2 * k + IS_BIG_ENDIAN] = __builtin_convertvector((FloatLanes)low, Lanes);
+        out[2 * k + !IS_BIG_ENDIAN] = __builtin_convertvector((FloatLanes)high, Lanes);
+    }
 }
 
-static void store_lanes(long real_bytes, void* data, long first, long stride, long count, const Lanes* x) {
+// Numbers of WIDTH sites that are neighbours in memory, or of twice as many, the second half from `more`
+static void store_lanes(long real_bytes, void* data, long first, long stride, long count, const Lanes* x, const Lanes* more) {
     if (real_bytes == 8) {
         double* p = (double*)data + first;
         if (((wide)p | (wide)(stride * 8)) % sizeof(Lanes) == 0)
             for (long k = 0; k < count; ++k) site::stream(p + k * stride, x[k]);
         else
             for (long k = 0; k < count; ++k) __builtin_memcpy(p + k * stride, x + k, sizeof(Lanes));
+        if (more) store_lanes(real_bytes, data, first + WIDTH, stride, count, more, nullptr);
         return;
     }
     float* p = (float*)data + first;
+    const bool streams = more && ((wide)p | (wide)(stride * 4)) % sizeof(Lanes) == 0;
     for (long k = 0; k < count; ++k) {
-        const FloatLanes narrow = __builtin_convertvector(x[k], FloatLanes);
-        __builtin_memcpy(p + k * stride, &narrow, sizeof narrow);
+        struct {
+            FloatLanes x, more;
+        } narrow = {__builtin_convertvector(x[k], FloatLanes), __builtin_convertvector(more ? more[k] : x[k], FloatLanes)};
+        site::real both;
+        __builtin_memcpy(&both, &narrow, sizeof both);
+        if (streams)
+            site::stream((site::scalar*)(p + k * stride), both);
+        else
+            __builtin_memcpy(p + k * stride, &narrow, more ? sizeof narrow : sizeof narrow.x);
     }
 }
 
@@ -89,11 +136,6 @@ static const Real* matrix_of(const Real* a, double sign, Real* m) {
 
 static const Lanes* quaternion_of(const Lanes* m, Lanes* a) {
     a[0] = 0.5 * (m[0] + m[6]), a[1] = 0.5 * (m[3] + m[5]), a[2] = 0.5 * (m[2] - m[4]), a[3] = 0.5 * (m[1] - m[7]);
-    return a;
-}
-
-static const Lanes* turned(Lanes* a) {
-    a[2] = HIREP_SIGN * a[2];
     return a;
 }
 

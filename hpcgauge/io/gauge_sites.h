@@ -84,40 +84,54 @@ struct Chunk {
     long first;
 };
 
-// Room of a call: the numbers of a group of links, [component][lane]
+// Room of a call: the numbers of a link of two groups of sites, [component][lane], as stored, as matrix, as quaternion
+static constexpr int GROUPS = 2;
 struct Room {
-    Lanes *stored, *matrix, *quaternion;
+    Lanes *stored[GROUPS], *matrix[GROUPS], *quaternion[GROUPS];
     long* order;
 };
 
-static void take_group(const Form& form, const Memory& memory, const Chunk& chunk, const long* units, int n, long checks,
+// One link of WIDTH units, n of them counted: checked, and as memory wants it
+static const Lanes* take_link(const Form& form, const Memory& memory, const byte* const* at, long offset, int n, long checks,
+                              const Room& room, int group, Sums& sums, Totals& totals, int& worst) {
+    const long count = unit_reals(form) / form.links;
+    Lanes* stored = room.stored[group];
+    load_link(form.real_bytes, form.swaps, at, offset, count, stored);
+    const Lanes* matrix = form.is_quaternion ? matrix_of(stored, HIREP_SIGN, room.matrix[group]) : stored;
+    if (form.rows < form.colors) complete_three(stored);
+    if (checks & TRACE) add_trace(matrix, form.colors, n, totals, sums);
+    worst = checks & GROUP ? far_lane(matrix, form.colors, n, sums.far) : -1;
+    return memory.is_quaternion ? quaternion_of(matrix, room.quaternion[group]) : matrix;
+}
+
+// Up to GROUPS * WIDTH units
+static void take_units(const Form& form, const Memory& memory, const Chunk& chunk, const long* units, int n, long checks,
                        const Room& room, Sums& sums, Totals& totals) {
     const long unit_bytes = unit_reals(form) * form.real_bytes, link_bytes = unit_bytes / form.links;
-    const long count = unit_reals(form) / form.links, whole = 2 * form.colors * form.colors;
-    const byte* at[WIDTH];
-    for (int lane = 0; lane < WIDTH; ++lane) at[lane] = chunk.bytes + units[lane < n ? lane : 0] * unit_bytes;
-    bool in_order = n == WIDTH && memory.data;
-    for (int lane = 1; in_order && lane < WIDTH; ++lane) in_order = chunk.base[units[lane]] == chunk.base[units[0]] + lane;
+    const long n_out = memory.is_quaternion ? 4 : 2 * form.colors * form.colors;
+    const int n_groups = (n + WIDTH - 1) / WIDTH;
+    const byte* at[GROUPS * WIDTH];
+    for (int i = 0; i < n_groups * WIDTH; ++i) at[i] = chunk.bytes + units[i < n ? i : n - 1] * unit_bytes;
+    int in_order = 0;
+    if (memory.data)
+        for (in_order = 1; in_order < n && chunk.base[units[in_order]] == chunk.base[units[0]] + in_order;) ++in_order;
     for (long link = 0; link < form.links; ++link) {
-        load_link(form.real_bytes, form.swaps, at, link * link_bytes, count, room.stored);
-        const bool is_same = form.is_quaternion && memory.is_quaternion && !(checks & (TRACE | GROUP));
-        const Lanes* matrix = room.stored;
-        if (form.is_quaternion && !is_same) matrix = matrix_of(room.stored, HIREP_SIGN, room.matrix);
-        if (form.rows < form.colors) complete_three(room.stored);
-        if (checks & TRACE) add_trace(matrix, form.colors, n, totals, sums);
-        if (checks & GROUP) {
-            const int worst = far_lane(matrix, form.colors, n, sums.far);
-            if (worst >= 0) sums.far_unit = chunk.first + units[worst], sums.far_link = link;
+        const Lanes* out[GROUPS];
+        for (int group = 0; group < n_groups; ++group) {
+            const int left = n - group * WIDTH, first = group * WIDTH;
+            int worst;
+            out[group] = take_link(form, memory, at + first, link * link_bytes, left < WIDTH ? left : WIDTH, checks, room, group,
+                                   sums, totals, worst);
+            if (worst >= 0) sums.far_unit = chunk.first + units[first + worst], sums.far_link = link;
         }
         if (!memory.data) continue;
-        const Lanes* out = matrix;
-        if (memory.is_quaternion) out = is_same ? turned(room.stored) : quaternion_of(matrix, room.quaternion);
-        const long offset = link * memory.link_distance, n_out = memory.is_quaternion ? 4 : whole;
-        if (in_order)
-            store_lanes(memory.real_bytes, memory.data, chunk.base[units[0]] + offset, memory.stride, n_out, out);
-        else
-            for (int lane = 0; lane < n; ++lane)
-                store_one(memory.real_bytes, memory.data, chunk.base[units[lane]] + offset, memory.stride, n_out, out, lane);
+        const long offset = link * memory.link_distance, begin = chunk.base[units[0]] + offset;
+        const int whole = in_order / WIDTH * WIDTH;
+        if (whole)
+            store_lanes(memory.real_bytes, memory.data, begin, memory.stride, n_out, out[0], whole > WIDTH ? out[1] : nullptr);
+        for (int i = whole; i < n; ++i)
+            store_one(memory.real_bytes, memory.data, chunk.base[units[i]] + offset, memory.stride, n_out, out[i / WIDTH],
+                      i % WIDTH);
     }
 }
 
@@ -127,9 +141,9 @@ static void take_chunk(const Form& form, const Memory& memory, const Chunk& chun
     Order order{room.order, 0};
     arrange(memory, chunk.base, n, order);
     Totals totals{};
-    for (long i = 0; i < order.n; i += WIDTH) {
-        const int width = order.n - i < WIDTH ? int(order.n - i) : WIDTH;
-        take_group(form, memory, chunk, order.units + i, width, checks, room, sums, totals);
+    for (long i = 0; i < order.n; i += GROUPS * WIDTH) {
+        const int n_units = order.n - i < GROUPS * WIDTH ? int(order.n - i) : GROUPS * WIDTH;
+        take_units(form, memory, chunk, order.units + i, n_units, checks, room, sums, totals);
     }
     merge(totals, sums);
 }
@@ -155,12 +169,13 @@ static void give_unit(const Form& form, const Memory& memory, long base, byte* o
 using namespace files;
 
 // The rows are read, their checks added to `sums`, their numbers stored; 0, an error of the system, or SHORT. `lanes` is room
-// for 3 matrices of WIDTH lanes, `order` for the units of a buffer.
+// for 6 matrices of WIDTH lanes, `order` for the units of a buffer.
 extern "C" long take_rows(const Form* form, const Memory* memory, const Rows* rows, long checks, double* lanes, long* order,
                           Sums* sums) {
     const long unit_bytes = unit_reals(*form) * form->real_bytes, row_bytes = unit_bytes * rows->row_units;
     const long whole = 2 * form->colors * form->colors;
-    const Room room{(Lanes*)lanes, (Lanes*)lanes + whole, (Lanes*)lanes + 2 * whole, order};
+    Lanes* free = (Lanes*)lanes;
+    Room room{{free, free + whole}, {free + 2 * whole, free + 3 * whole}, {free + 4 * whole, free + 5 * whole}, order};
     for (long first = 0; first < rows->n_rows; first += rows->buffer_rows) {
         const long left = rows->n_rows - first, n = left < rows->buffer_rows ? left : rows->buffer_rows;
         const long problem = rows->file < 0 ? 0 : read_rows(*rows, first, n, row_bytes);

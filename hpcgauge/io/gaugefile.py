@@ -26,7 +26,7 @@ EXACT = ("openqcd", "hirep", "hdf5")
 EXACT_TOLERANCE = 1e-10
 # Further from the group than this the nearest link means nothing.
 RECOVERABLE = 0.5
-REMEDY = "reunitarise=True takes the nearest links instead"
+REMEDY = "read_links(..., reunitarise=True) takes the nearest links instead"
 SHORT = -1
 START = 64
 
@@ -74,6 +74,11 @@ class GaugeFile:
     def sums(self) -> Mapping[str, int]:
         """The stored checksums by name."""
         return self.header.sums
+
+    @property
+    def is_exact(self) -> bool:
+        """True if means are stored with all digits, of these very numbers."""
+        return self.format in EXACT and self.precision == "double"
 
     def complete(self) -> tuple[Extent, int]:
         """Extents and colours, when the file or the caller gave the extents."""
@@ -133,18 +138,18 @@ class GaugeFile:
         bits = (GROUP if "group" in names else 0) | (checks_of_sums(self.sums) if "checksum" in names else 0)
         return bits | (TRACE if "link_trace" in names and "link_trace" in self.facts else 0)
 
-    def verify_found(self, found: Found, names: Collection[str], reunitarise: bool = False) -> None:
-        """Nothing, if the numbers give what the header stores, and are links."""
+    def verify_found(self, found: Found, names: Collection[str], limit: float | None = None) -> None:
+        """Nothing, if the numbers give what the header stores, and are links up to `limit` (that of the precision)."""
         if "checksum" in names:
             self.verify_sums(found.sums)
         if "link_trace" in names:
             self.verify_fact("link_trace", self.link_trace(found))
-        limit = RECOVERABLE if reunitarise else OFF_GROUP_LIMIT[self.precision]
+        limit = limit or OFF_GROUP_LIMIT[self.precision]
         if "group" in names and not found.off_group <= limit:
             mu, site = found.worst
             raise FileFormatError(
                 f"{self.path}: link mu = {mu} at site {site} is off SU({self.colors}) by {found.off_group:.3g}, over "
-                f"{limit:g}; " + ("fetch the file again" if reunitarise else REMEDY)
+                f"{limit:g}; " + (REMEDY if limit < RECOVERABLE else "fetch the file again")
             )
 
     def link_trace(self, found: Found) -> float:
@@ -168,7 +173,7 @@ class GaugeFile:
         `rounding` is what the measurement may add to the allowed difference.
         """
         stored = self.facts.get(name)
-        allowed = rounding + (EXACT_TOLERANCE if self.format in EXACT else TOLERANCE[name])
+        allowed = rounding + (EXACT_TOLERANCE if self.is_exact else TOLERANCE[name])
         if isinstance(stored, float) and not abs(stored - measured) <= allowed:
             raise FileFormatError(
                 f"{self.path}: the {self.format} header stores {name} = {stored:.12g}, the data give {measured:.12g} "

@@ -11,7 +11,7 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.field import LINKS, Field
 from hpcgauge.fields.lattice import Lattice
-from hpcgauge.gauge.links import reunitarised
+from hpcgauge.gauge.links import OFF_GROUP_LIMIT, reunitarised
 from hpcgauge.gauge.plaquette import plaquette
 from hpcgauge.io import layouts
 from hpcgauge.io.agreement import on_every_rank, on_root
@@ -20,7 +20,7 @@ from hpcgauge.io.compiled import Place
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.faces import faces
 from hpcgauge.io.formats import DEFAULT, Measured, planned, wanted
-from hpcgauge.io.gaugefile import GaugeFile, checks_of, open_gauge_file
+from hpcgauge.io.gaugefile import RECOVERABLE, GaugeFile, checks_of, open_gauge_file
 from hpcgauge.io.header import DIRECTIONS, ByteOrder, Header, Precision
 from hpcgauge.io.layouts import Region
 from hpcgauge.io.sweep import COMPLEX
@@ -57,7 +57,7 @@ def read_links(
         )
     U = Field(place, LINKS)
     tally = on_every_rank(here, lambda: _fill(U, file, file.checks(names)))
-    file.verify_found(combined(here, tally), names, reunitarise)
+    file.verify_found(combined(here, tally), names, RECOVERABLE if reunitarise else None)
     if reunitarise:
         U = reunitarised(U)
     if "plaquette" in names and "plaquette" in file.facts:
@@ -92,7 +92,8 @@ def write_links(
         raise ValueError(f"gauge files hold links in {DIRECTIONS} dimensions, not {U!r}")
     form = wanted(format, precision, byte_order)
     header = on_root(world, lambda: planned(form, lattice.extent, U.colors, U.precision, {}))  # type: ignore[arg-type]
-    writing = Writing(world, where, header, overwrite)
+    limiting = "single" if "single" in (U.precision, header.precision) else "double"
+    writing = Writing(world, where, header, overwrite, OFF_GROUP_LIMIT[limiting])
     with writing.begun():
         own = Place.of_field(U, lattice.device.hardware.read(U.own_data))
         region = Region(header.complete()[0], lattice.origin, lattice.local_extent)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import final
@@ -12,7 +12,6 @@ from typing import final
 import numpy
 
 from hpcgauge.comm.world import World
-from hpcgauge.gauge.links import OFF_GROUP_LIMIT
 from hpcgauge.io import layouts
 from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.blocks import write_at
@@ -22,7 +21,7 @@ from hpcgauge.io.container import Contents, write_container
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.durable import beside, remove_beside, to_disk, write_fully
 from hpcgauge.io.formats import FORMATS, Measured, attributes_of, end_of, start_of
-from hpcgauge.io.gaugefile import CHECKS, GaugeFile, open_gauge_file
+from hpcgauge.io.gaugefile import GaugeFile, open_gauge_file
 from hpcgauge.io.hdf5links import KIND
 from hpcgauge.io.header import Header
 from hpcgauge.io.layouts import Batch, Region
@@ -37,12 +36,10 @@ SLAB = 32 << 20
 class Writing:
     """A file of this header in the making: numbers first, then what surrounds them.
 
-    `names`: the checks that the new file must pass when it is read back."""
+    `limit`: how far from the group links may be."""
 
-    def __init__(
-        self, world: World, path: Path, header: Header, overwrite: bool, names: Collection[str] = CHECKS
-    ) -> None:
-        self.names = names
+    def __init__(self, world: World, path: Path, header: Header, overwrite: bool, limit: float) -> None:
+        self.limit = limit
         self.world, self.path, self.header, self.overwrite = world, path, header, overwrite
         self.beside = beside(path)
         self.tally, self._form = Tally(), form_of(header)
@@ -69,9 +66,7 @@ class Writing:
 
     def _refuse(self) -> None:
         if self.path.exists() and not self.overwrite:
-            raise ValueError(
-                f"{self.path} exists; ask for it to be replaced (overwrite=True, --force), or name another file"
-            )
+            raise ValueError(f"{self.path} exists; have it replaced (overwrite=True, --force), or name another file")
         if not self.path.parent.is_dir():
             raise ValueError(f"there is no folder {self.path.parent} for {self.path.name}; make it first")
 
@@ -88,16 +83,18 @@ class Writing:
 
     def put(self, region: Region | None, sources: Sequence[Source]) -> None:
         """Writes a region of the file (None: nothing from this rank). Collective."""
-        layout, extent = self.header.layout, self.header.complete()[0]
-        shape = layouts.shape_in_file(layout, extent)
-        words = self._form.unit_bytes // 8
+        self._write(on_every_rank(self.world, lambda: self._part(region, sources)))
+
+    def _part(self, region: Region | None, sources: Sequence[Source]) -> Distributed:
+        """The region as a block of the file."""
+        layout, words = self.header.layout, self._form.unit_bytes // 8
+        shape = layouts.shape_in_file(layout, self.header.complete()[0])
         if region is None:
-            empty = Distributed((*shape, words), (0,) * (len(shape) + 1), numpy.empty((0,) * len(shape) + (0,), "<u8"))
-            return self._write(empty)
-        data = on_every_rank(self.world, lambda: self.bytes_of(region, sources))
+            nothing = (0,) * (len(shape) + 1)
+            return Distributed((*shape, words), nothing, numpy.empty(nothing, "<u8"))
         local, origin = layouts.shape_in_file(layout, region.local), layouts.shape_in_file(layout, region.origin)
-        self._write(Distributed((*shape, words), (*origin, 0), data.view("<u8").reshape(*local, words)))
-        return None
+        data = self.bytes_of(region, sources).view("<u8").reshape(*local, words)
+        return Distributed((*shape, words), (*origin, 0), data)
 
     def bytes_of(self, region: Region, sources: Sequence[Source]) -> numpy.ndarray:
         """The bytes of a region as in the file, added to the tally."""
@@ -123,11 +120,10 @@ class Writing:
     def found(self) -> Found:
         """What was written, refused if links are off the group. Collective."""
         found = combined(self.world, self.tally)
-        limit = OFF_GROUP_LIMIT[self.header.precision]
-        if "group" in self.names and not found.off_group <= limit:
+        if not found.off_group <= self.limit:
             mu, site = found.worst
             raise ValueError(
-                f"link mu = {mu} at site {site} is off the group by {found.off_group:.3g}, over {limit:g}, and no "
+                f"link mu = {mu} at site {site} is off the group by {found.off_group:.3g}, over {self.limit:g}, and no "
                 "reader would take it; reunitarise the links first"
             )
         return found
@@ -141,7 +137,7 @@ class Writing:
         is_same = all(again.sums[name] == measured.sums[name] for name in ("suma", "sumb"))
         if not is_same or not _same(file.header, self.header):
             raise OSError(errno.EIO, f"what was written to {self.beside} is not what is read back; look at the disk")
-        file.verify_found(again, self.names)
+        file.verify_found(again, ("checksum", "link_trace"))
         on_root(self.world, self._publish)
 
     def _surround(self, measured: Measured) -> None:

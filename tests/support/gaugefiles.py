@@ -80,6 +80,14 @@ def nersc(U: numpy.ndarray, rows: int, floating_point: str | None, real: str, **
     return f"BEGIN_HEADER\n{lines}END_HEADER\n".encode() + data
 
 
+def hirep_quaternions(U: numpy.ndarray) -> bytes:
+    """A HiRep file of SU(2): (q0 + i q3, -q2 + i q1; q2 + i q1, q0 - i q3)."""
+    ordered = numpy.moveaxis(U[[3, 0, 1, 2]], (0, 1, 2, 3, 4), (4, 0, 3, 2, 1))
+    first, second = ordered[..., 0, 0], ordered[..., 1, 0]
+    numbers = numpy.stack([first.real, second.imag, second.real, first.imag], axis=-1)
+    return struct.pack(">5id", 2, *ordered.shape[:4], plaquette(U)) + numbers.astype(">f8").tobytes()
+
+
 def lime(*records: tuple[str, bytes]) -> bytes:
     """A LIME file of one message."""
     out = b""
