@@ -149,9 +149,10 @@ def _entry(path: Path, name: str, said: Any, size: int) -> Entry:
     """One line of the table, once it is known to lie in the file."""
     kind, shape, offset, checksum, distributed = said
     axes = (*shape, offset)
-    if not TYPE.fullmatch(kind) or len(shape) > MAX_AXES or not all(type(n) is int and 0 <= n <= size for n in axes):
+    is_sane = TYPE.fullmatch(kind) and len(shape) <= MAX_AXES and type(distributed) is bool
+    if not is_sane or not all(type(n) is int and 0 <= n <= size for n in axes):
         raise damaged(path, f"dataset {name} is no array in the file")
-    entry = Entry(tuple(shape), numpy.dtype(kind), int(checksum, 16), bool(distributed), offset)
+    entry = Entry(tuple(shape), numpy.dtype(kind), int(checksum, 16), distributed, offset)
     if entry.length and entry.offset + entry.length > size:
         raise FileFormatError(
             f"{path}: dataset {name} of {entry.length} bytes does not lie in the file of {size}; use an older one"
