@@ -1,4 +1,4 @@
-"""A job of two ranks, killed ten times at the worst moments and started again each time, makes the undisturbed chain."""
+"""A job of two ranks, killed ten times at the worst moments, makes the undisturbed chain in the end."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from hpcgauge.io.distributed import MASK, Distributed, bytes_checksum, checksum,
 from hpcgauge.io.durable import beside, not_written, publish, remove_beside
 from hpcgauge.io.plain import to_json
 from hpcgauge.io.seal import Entry, Table, add_seal, read_seal
+from hpcgauge.io.unsealed import read_unsealed
 
 SCHEMA = 2
 ATTRIBUTES = "attributes"
@@ -72,23 +73,22 @@ def _create(path: Path, kind: str, contents: Contents, sums: Mapping[str, int]) 
     return hdf5.lay_out(path, said, arrays, {**contents.replicated, ATTRIBUTES: numpy.array(text)})
 
 
-def kind_of(path: Path) -> str:
-    """What a file of hpcgauge is: "checkpoint", "network", "links", "trajectory". On one rank."""
-    table = read_seal(path, SCHEMA)
-    if table is not None:
-        return table.kind
-    with hdf5.opened(path) as file:
-        return str(file.attrs.get("hpcgauge"))
+def table_of(path: Path) -> Table:
+    """What a file says of itself: its kind ("checkpoint", "network", "links", "trajectory") and its datasets.
+
+    FileFormatError for one that is damaged, or of a newer schema. On one rank.
+    """
+    if not path.is_file():
+        raise FileFormatError(f"{path}: no such file")
+    return read_seal(path, SCHEMA) or read_unsealed(path, SCHEMA)
 
 
 Known = tuple[dict[str, Entry], dict[str, numpy.ndarray], dict[str, Any]]
 
 
-def table_of(path: Path, kind: str) -> Known:
-    """Every dataset's place, the replicated arrays and the attributes, checksums compared. On one rank."""
-    if not path.is_file():
-        raise FileFormatError(f"{path}: no such file")
-    table = read_seal(path, SCHEMA) or _unsealed(path)
+def _table(path: Path, kind: str) -> Known:
+    """Every dataset's place, the replicated arrays and the attributes, checksums compared. On rank 0."""
+    table = table_of(path)
     if table.kind != kind:
         raise FileFormatError(f"{path}: holds {table.kind!r}, not a {kind} of hpcgauge; give another file")
     entries = dict(table.entries)
@@ -107,19 +107,6 @@ def table_of(path: Path, kind: str) -> Known:
     if not isinstance(attributes, dict):
         raise FileFormatError(f"{path}: its attributes are no mapping; use an older file")
     return entries, replicated, attributes
-
-
-def _unsealed(path: Path) -> Table:
-    """What a file of schema 1 says of itself."""
-    with hdf5.opened(path) as file:
-        found, schema = file.attrs.get("hpcgauge"), file.attrs.get("schema")
-        if not isinstance(schema, numpy.integer) or schema > SCHEMA:
-            raise FileFormatError(
-                f"{path}: written in schema {schema}, this hpcgauge reads up to {SCHEMA}; install a newer hpcgauge"
-            )
-        if schema == SCHEMA:
-            raise FileFormatError(f"{path}: its seal is gone, another program has changed it; use an older file")
-        return Table(str(found), int(schema), hdf5.entries_of(file, path))
 
 
 def _compare(path: Path, name: str, entry: Entry, computed: int) -> None:
@@ -146,7 +133,7 @@ def read_container(
     `slices` names the arrays to read and this rank's block of each (or finds it from name and global shape); the
     blocks of all ranks must make up the array. Any number of ranks reads what any number wrote.
     """
-    entries, replicated, attributes = on_root(world, lambda: table_of(path, kind))
+    entries, replicated, attributes = on_root(world, lambda: _table(path, kind))
     stored = {name: entry for name, entry in entries.items() if entry.distributed}
     wanted = slices if isinstance(slices, Mapping) else {name: slices(name, stored[name].shape) for name in stored}
     missing = sorted(set(wanted) - set(stored))
@@ -170,7 +157,7 @@ def read_container(
 
 def verify_container(path: Path, world: World, kind: str) -> None:
     """Nothing, if all checksums of the file are right; a FileFormatError on every rank otherwise. Collective."""
-    entries, _, _ = on_root(world, lambda: table_of(path, kind))
+    entries, _, _ = on_root(world, lambda: _table(path, kind))
 
     def local(entry: Entry) -> int:
         words = _mapped(path, entry).reshape(-1).view("<u8")

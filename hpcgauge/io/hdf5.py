@@ -1,4 +1,4 @@
-"""The door to HDF5: it lays files out, writes them collectively where h5py has MPI, and reads those without a seal.
+"""The door to HDF5: it lays files out and writes them collectively where h5py has MPI. It is not read with.
 
 HDF5 lays a file out in memory, so that errors of the disk are those of the system: it cannot itself give back a file
 whose disk is full.
@@ -7,27 +7,20 @@ whose disk is full.
 from __future__ import annotations
 
 import errno
-import struct
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from math import prod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy
 
 from hpcgauge.comm.world import World, without_starting_mpi
-from hpcgauge.errors import FileFormatError
 from hpcgauge.io.agreement import on_every_rank
 from hpcgauge.io.distributed import Distributed, bytes_checksum
 from hpcgauge.io.image import Image
-from hpcgauge.io.seal import Entry, check_entry, refuse_overlaps
+from hpcgauge.io.seal import Entry
 
 # Superblocks and headers of this version carry checksums, and none is written anew when a file is opened for writing.
 VERSIONS = ("v108", "v110")
-SUPERBLOCK = struct.Struct("<8sBBBBQQQQI")
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-SUPERBLOCK_VERSIONS = (2, 3)
 
 
 def library() -> Any:
@@ -61,7 +54,7 @@ def lay_out(
             little = array.astype(array.dtype.newbyteorder("<"))
             _dataset(file, name, array.shape, array.dtype, (bytes_checksum(little.tobytes()), False))
             file[name][...] = little
-        found = {name: _entry(file[name]) for name in (*arrays, *replicated)}
+        found = {name: entry(file[name]) for name in (*arrays, *replicated)}
     image.save(path)
     return found
 
@@ -90,7 +83,7 @@ def _make_groups(file: Any, name: str) -> None:
             h5py.h5g.create(file.id, name[:end].encode(), gcpl=timeless)
 
 
-def _entry(dataset: Any) -> Entry:
+def entry(dataset: Any) -> Entry:
     """Where a dataset of an open file lies."""
     checksum, distributed = int(dataset.attrs["checksum"], 16), bool(dataset.attrs["distributed"])
     return Entry(dataset.shape, dataset.dtype.newbyteorder("<"), checksum, distributed, dataset.id.get_offset() or 0)
@@ -137,53 +130,3 @@ def _write_block(dataset: Any, part: Distributed) -> None:
     together = h5py.h5p.create(h5py.h5p.DATASET_XFER)
     together.set_dxpl_mpio(h5py.h5fd.MPIO_COLLECTIVE)
     dataset.write(here, there, data, dxpl=together)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A file without a seal, open for reading; whatever HDF5 finds wrong with it is a FileFormatError."""
-    _refuse_torn(path)
-    try:
-        with library().File(path, "r", locking=False) as file:
-            yield file
-    except FileFormatError:
-        raise
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise _no_file(path, str(error)) from error
-
-
-def _no_file(path: Path, what: str) -> FileFormatError:
-    return FileFormatError(f"{path}: no whole HDF5 file of hpcgauge ({what}); use an older one, or start afresh")
-
-
-def _refuse_torn(path: Path) -> None:
-    """Nothing, if the file begins as HDF5 files of hpcgauge do and is as long as it says."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(SUPERBLOCK.size)
-    if len(start) < SUPERBLOCK.size or not start.startswith(SIGNATURE):
-        raise _no_file(path, "it does not begin like one")
-    _, version, offsets, lengths, _, base, _, end, _, _ = SUPERBLOCK.unpack(start)
-    if version not in SUPERBLOCK_VERSIONS or (offsets, lengths, base) != (8, 8, 0):
-        raise _no_file(path, "its superblock is not one that hpcgauge writes")
-    if end != size:
-        raise _no_file(path, f"{end} bytes were written, {size} are there: it is cut, or its seal is gone")
-
-
-def entries_of(file: Any, path: Path) -> dict[str, Entry]:
-    """The datasets of an open file without a seal, once each is known to lie in it."""
-    size, found = path.stat().st_size, dict[str, Entry]()
-
-    def note(name: str, item: Any) -> None:
-        if not isinstance(item, library().Dataset):
-            return
-        if item.dtype.kind not in "fciuSb" or (prod(item.shape) and item.id.get_offset() is None):
-            raise _no_file(path, f"dataset {name} is no plain array")
-        entry = found[name] = _entry(item)
-        check_entry(path, name, entry, size)
-
-    file.visititems(note)
-    refuse_overlaps(path, found)
-    return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io import container
+from hpcgauge.io.container import read_container, table_of
 from hpcgauge.io.header import (
     BYTES,
     DIRECTIONS,
@@ -28,7 +29,7 @@ AXES = DIRECTIONS + 3
 def kind_of(path: Path) -> str | None:
     """The kind of container that an HDF5 file says it is; None for any other file."""
     try:
-        return container.kind_of(path) if path.is_file() else None
+        return table_of(path).kind
     except FileFormatError:
         return None
 
@@ -36,7 +37,8 @@ def kind_of(path: Path) -> str | None:
 def read_header(path: Path, size: int) -> Header:
     """The header of an HDF5 file of links of this size."""
     try:
-        entries, _, attributes = container.table_of(path, KIND)
+        attributes = read_container(path, World.alone(), KIND, {}).attributes
+        entries = table_of(path).entries
     except FileFormatError as error:
         # The caller names the file.
         raise FileFormatError(

@@ -50,7 +50,7 @@ def read_links(
     here, names = World.alone() if world is None else world, checks_of(verify)
     file = on_root(here, lambda: open_gauge_file(path, extent))
     known, colors = file.complete()
-    place = on_every_rank(here, lambda: Lattice(known, colors=colors, world=here)) if lattice is None else lattice
+    place = on_every_rank(here, lambda: _lattice(file, here)) if lattice is None else lattice
     if place.colors != colors:
         raise FileFormatError(
             f"{path}: holds SU({colors}) links, the lattice is one for SU({place.colors}) (lattice.colors)"
@@ -63,6 +63,15 @@ def read_links(
     if "plaquette" in names and "plaquette" in file.facts:
         file.verify_fact("plaquette", plaquette(U), SINGLE_ROUNDING if U.precision == "single" else 0.0)
     return U
+
+
+def _lattice(file: GaugeFile, world: World) -> Lattice:
+    """The lattice of a file's extents and colours. Collective."""
+    extent, colors = file.complete()
+    try:
+        return Lattice(extent, colors=colors, world=world)
+    except ValueError as error:
+        raise FileFormatError(f"{file.path}: no lattice here can hold its links ({error})") from None
 
 
 def _fill(U: Field, file: GaugeFile, checks: int) -> Tally:

@@ -65,13 +65,7 @@ class Table:
 def add_seal(path: Path, table: Table) -> None:
     """Writes the seal behind the HDF5 file."""
     size = path.stat().st_size
-    described = {
-        "kind": table.kind,
-        "schema": table.schema,
-        "sha256": _digest(path, size, table.entries.values()),
-        "datasets": {name: _as_json(name, entry) for name, entry in table.entries.items()},
-    }
-    text = json.dumps(described).encode()
+    text = json.dumps(described(table) | {"sha256": _digest(path, size, table.entries.values())}).encode()
     if len(text) > MAX_DESCRIPTION or len(table.entries) > MAX_DATASETS:
         raise ValueError(f"{path.name}: {len(table.entries)} datasets are more than a file can describe")
     front = FOOTER.pack(MAGIC, len(text), size, bytes(32))[:-32]
@@ -80,6 +74,12 @@ def add_seal(path: Path, table: Table) -> None:
         write_fully(descriptor, memoryview(text + front + hashlib.sha256(text + front).digest()), size)
     finally:
         os.close(descriptor)
+
+
+def described(table: Table) -> dict[str, Any]:
+    """The description of a table."""
+    datasets = {name: _as_json(name, entry) for name, entry in table.entries.items()}
+    return {"kind": table.kind, "schema": table.schema, "datasets": datasets}
 
 
 def _as_json(name: str, entry: Entry) -> list[Any]:
@@ -103,68 +103,63 @@ def read_seal(path: Path, newest: int) -> Table | None:
         if magic != MAGIC:
             return None
         if n_text > MAX_DESCRIPTION or n_file + n_text + FOOTER.size != size:
-            raise _damaged(path, f"its seal speaks of {n_file} + {n_text} bytes, the file has {size}")
+            raise damaged(path, f"its seal speaks of {n_file} + {n_text} bytes, the file has {size}")
         file.seek(n_file)
         text = file.read(n_text)
     if hashlib.sha256(text + last[:-32]).digest() != stored:
-        raise _damaged(path, "its seal is broken")
-    table, digest = _described(path, text, n_file, newest)
+        raise damaged(path, "its seal is broken")
+    table, digest = parsed(path, text, n_file, newest)
     if _digest(path, n_file, table.entries.values()) != digest:
-        raise _damaged(path, "bytes around the data have changed")
+        raise damaged(path, "bytes around the data have changed")
     return table
 
 
-def _damaged(path: Path, what: str) -> FileFormatError:
+def damaged(path: Path, what: str) -> FileFormatError:
+    """The error of a file that is not to be trusted."""
     return FileFormatError(f"{path}: no whole HDF5 file of hpcgauge ({what}); use an older one, or start afresh")
 
 
-def _described(path: Path, text: bytes, size: int, newest: int) -> tuple[Table, str]:
-    """The table and the digest in a description; nothing in it is believed before it agrees with the file's size."""
+def parsed(path: Path, text: bytes, size: int, newest: int) -> tuple[Table, str]:
+    """The table and the digest in a description; nothing in it is believed before it agrees with the file's size.
+
+    FileFormatError if it does not, and for a schema above `newest`.
+    """
     try:
         said = json.loads(text)
-        kind, schema, digest, datasets = said["kind"], said["schema"], said["sha256"], said["datasets"]
+        kind, schema, digest, datasets = said["kind"], said["schema"], said.get("sha256", ""), said["datasets"]
         if schema > newest:
             raise FileFormatError(
                 f"{path}: written in schema {schema}, this hpcgauge reads up to {newest}; install a newer hpcgauge"
             )
-        if len(datasets) > MAX_DATASETS:
-            raise _damaged(path, f"its seal names {len(datasets)} datasets")
-        entries = {str(name): _entry(path, str(name), said, size) for name, said in datasets.items()}
-        table, digest = Table(str(kind), int(schema), entries), str(digest)
+        if len(datasets) > MAX_DATASETS or len(text) > MAX_DESCRIPTION:
+            raise damaged(path, f"it names {len(datasets)} datasets")
+        entries = {str(name): _entry(path, str(name), line, size) for name, line in datasets.items()}
+        table = Table(str(kind), int(schema), entries)
     except FileFormatError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _damaged(path, f"its seal cannot be read: {error}") from None
-    refuse_overlaps(path, entries)
-    return table, digest
+        raise damaged(path, f"its description cannot be read: {error}") from None
+    placed = sorted((entry.offset, entry.offset + entry.length) for entry in entries.values() if entry.length)
+    if any(end > start for (_, end), (start, _) in pairwise(placed)):
+        raise damaged(path, "its datasets lie over each other")
+    return table, str(digest)
 
 
 def _entry(path: Path, name: str, said: Any, size: int) -> Entry:
     """One line of the table, once it is known to lie in the file."""
     kind, shape, offset, checksum, distributed = said
     axes = (*shape, offset)
-    if not TYPE.fullmatch(kind) or len(shape) > MAX_AXES or not all(type(n) is int and 0 <= n <= size for n in axes):
-        raise _damaged(path, f"dataset {name} is no array in the file")
-    entry = Entry(tuple(shape), numpy.dtype(kind), int(checksum, 16), bool(distributed), offset)
-    check_entry(path, name, entry, size)
-    return entry
-
-
-def check_entry(path: Path, name: str, entry: Entry, size: int) -> None:
-    """Nothing, if a dataset can lie in a file of this size."""
+    is_sane = TYPE.fullmatch(kind) and len(shape) <= MAX_AXES and type(distributed) is bool
+    if not is_sane or not all(type(n) is int and 0 <= n <= size for n in axes):
+        raise damaged(path, f"dataset {name} is no array in the file")
+    entry = Entry(tuple(shape), numpy.dtype(kind), int(checksum, 16), distributed, offset)
     if entry.length and entry.offset + entry.length > size:
         raise FileFormatError(
             f"{path}: dataset {name} of {entry.length} bytes does not lie in the file of {size}; use an older one"
         )
     if entry.dtype.itemsize == 0 or (entry.distributed and entry.dtype.itemsize % 8):
         raise FileFormatError(f"{path}: dataset {name} has numbers of type {entry.dtype}; use an older file")
-
-
-def refuse_overlaps(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Nothing, if no two datasets share bytes: all together are then no larger than the file."""
-    placed = sorted((entry.offset, entry.offset + entry.length) for entry in entries.values() if entry.length)
-    if any(end > start for (_, end), (start, _) in pairwise(placed)):
-        raise _damaged(path, "its datasets lie over each other")
+    return entry
 
 
 def _digest(path: Path, size: int, entries: Iterable[Entry]) -> str:
