@@ -49,7 +49,7 @@ def read_links(
         world, extent = lattice.world, lattice.extent
     here, names = World.alone() if world is None else world, checks_of(verify)
     file = on_root(here, lambda: open_gauge_file(path, extent))
-    known, colors = file.complete()
+    _, colors = file.complete()
     place = on_every_rank(here, lambda: _lattice(file, here)) if lattice is None else lattice
     if place.colors != colors:
         raise FileFormatError(

@@ -16,6 +16,7 @@ from hpcgauge.io.durable import to_disk, write_fully
 from hpcgauge.io.plain import is_finite, plain, to_json
 
 READ_AT_ONCE = 1 << 20
+MOST_BRACKETS = 10_000
 
 
 class Mark(NamedTuple):
@@ -119,12 +120,19 @@ def _hash_of(path: Path, length: int) -> Any:
 
 def read_history(path: str | Path) -> list[dict[str, Any]]:
     """The records of a file, the oldest first; a last line without its end is left out."""
-    records = []
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            records.append(json.loads(line))
-        except ValueError as error:
-            raise FileFormatError(
-                f"{path}: line {number} is no JSON ({error}); remove it or put the original back"
-            ) from None
-    return records
+    lines = Path(path).read_bytes().split(b"\n")[:-1]
+    return [_record(line, f"{path}: line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def _record(line: bytes, where: str) -> dict[str, Any]:
+    """The record in a line; FileFormatError if that is no mapping from names to values."""
+    try:
+        # Python's reader needs much memory for deep nesting before it gives up.
+        if line.count(b"[") + line.count(b"{") > MOST_BRACKETS:
+            raise ValueError("nested")
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{where} is no JSON ({error}); remove it or put the original back") from None
+    if not isinstance(record, dict):
+        raise FileFormatError(f"{where} holds {line[:40]!r}, no mapping; remove it or put the original back")
+    return record

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-import yaml
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io import checkpoint, hdf5links
 from hpcgauge.io.agreement import on_root
-from hpcgauge.io.container import read_container
+from hpcgauge.io.container import read_container, table_of
 from hpcgauge.report.gauge_info import KINDS, describe_gauge_file
 from hpcgauge.report.history import read_folder
-from hpcgauge.report.page import about
+from hpcgauge.report.page import about_run
 from hpcgauge.report.summary import results_of
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -40,32 +39,27 @@ def _facts(place: Path) -> dict[str, Any] | None:
     """The facts of anything but a gauge file."""
     if place.is_dir():
         return _run_folder(place)
-    if place.is_file() and place.open("rb").read(len(HDF5)) == HDF5 and hdf5links.kind_of(place) != hdf5links.KIND:
-        return _container(place)
+    if place.is_file() and place.open("rb").read(len(HDF5)) == HDF5:
+        kind = table_of(place).kind
+        return None if kind == hdf5links.KIND else _container(place, kind)
     return None
 
 
 def _run_folder(path: Path) -> dict[str, Any]:
-    run, stored = read_folder(path), path / "config.yaml"
-    configuration = yaml.safe_load(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
+    run = read_folder(path)
     phases = {name: len(run.main.phase(name)) for name in ("thermalise", "train", "produce")}
     newest = next(iter(checkpoint.numbered(path / "checkpoint").values()), None)
-    facts: dict[str, Any] = {"kind": "run folder", "run": about(configuration), "trajectories": phases}
+    facts: dict[str, Any] = {"kind": "run folder", "run": about_run(path), "trajectories": phases}
     facts |= {"controls": list(run.controls), "newest checkpoint": str(newest) if newest else None}
     return facts | {key: value for key, value in results_of(run).items() if isinstance(value, dict)}
 
 
-def _container(path: Path) -> dict[str, Any]:
-    problems = []
-    for kind in KINDS:
-        try:
-            contents = read_container(path, World.alone(), kind, {})
-        except FileFormatError as problem:
-            problems.append(problem)
-            continue
-        arrays = {name: _plain(array) for name, array in contents.replicated.items()}
-        return {"kind": kind, **dict(contents.attributes), **arrays}
-    raise next((problem for problem in problems if ": holds " not in str(problem)), problems[-1])
+def _container(path: Path, kind: str) -> dict[str, Any]:
+    if kind not in KINDS:
+        raise FileFormatError(f"{path}: holds {kind[:40]!r}, which is nothing of hpcgauge; give another file")
+    contents = read_container(path, World.alone(), kind, {})
+    arrays = {name: _plain(array) for name, array in contents.replicated.items()}
+    return {"kind": kind, **dict(contents.attributes), **arrays}
 
 
 def _plain(array: numpy.ndarray) -> Any:

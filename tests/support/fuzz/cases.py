@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.support.fuzz import bytes as plain
 from tests.support.fuzz import hdf5, headers
-from tests.support.fuzz.corpus import CONTAINERS, Whole
+from tests.support.fuzz.corpus import CONTAINERS, FIRST_SCHEMA, Whole
 from tests.support.fuzz.limefiles import lime
 from tests.support.fuzz.sealed import said_lies, seal_lies
 
@@ -19,8 +19,10 @@ KNOWING = {
     "hirep": (headers.hirep,),
     "history": (headers.history,),
     "configuration": (headers.configuration,),
-    **dict.fromkeys((*CONTAINERS, "hdf5"), (hdf5.structures, hdf5.lies, seal_lies, seal_lies, said_lies)),
+    **dict.fromkeys((*CONTAINERS, "hdf5"), (*(seal_lies,) * 8, *(said_lies,) * 4, *(hdf5.structures,) * 2, hdf5.lies)),
 }
+# Of files without a seal.
+KNOWING_HDF5 = (hdf5.structures, hdf5.lies)
 LARGE = 500_000
 
 
@@ -42,7 +44,8 @@ def case(corpus: dict[str, list[Whole]], seed: int, number: int) -> Case:
     kinds = [kind for kind, files in corpus.items() if files]
     whole = _chosen(draw, corpus[kinds[number % len(kinds)]])
     is_knowing = draw.random() < 0.5
-    damages = KNOWING[whole.kind] if is_knowing else plain.DAMAGES
+    knowing = KNOWING_HDF5 if whole.name == FIRST_SCHEMA else KNOWING[whole.kind]
+    damages = knowing if is_knowing else plain.DAMAGES
     content, names = whole.content, []
     for _ in range(draw.choice((1, 1, 1, 2))):
         damage = draw.choice(damages)
@@ -55,5 +58,6 @@ def case(corpus: dict[str, list[Whole]], seed: int, number: int) -> Case:
 
 
 def _chosen(draw: random.Random, files: list[Whole]) -> Whole:
-    """One of the files; the large ones more rarely, as they take longer."""
-    return draw.choices(files, [0.2 if len(whole.content) > LARGE else 1.0 for whole in files])[0]
+    """One of the files; large ones and those of the first schema more rarely, as they take longer."""
+    slow = [len(whole.content) > LARGE or whole.name == FIRST_SCHEMA for whole in files]
+    return draw.choices(files, [0.1 if is_slow else 1.0 for is_slow in slow])[0]

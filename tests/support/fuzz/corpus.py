@@ -32,6 +32,7 @@ CONTAINERS = ("checkpoint", "network", "trajectory")
 TEXTS = ("history", "configuration")
 KINDS = (*GAUGE, *CONTAINERS, *TEXTS)
 LINES = 12
+FIRST_SCHEMA = "schema 1"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _containers() -> list[Whole]:
         moved = record_trajectory(folder / "moved", 3, alone, arrays, energies)
         paths = {"checkpoint": state, "network": folder / "network.h5", "trajectory": moved}
         found = [Whole(kind, kind, path.read_bytes()) for kind, path in paths.items()]
-    return found + [Whole(whole.kind, "schema 1", unsealed(whole.content)) for whole in found]
+    return found + [Whole(whole.kind, FIRST_SCHEMA, unsealed(whole.content)) for whole in found]
 
 
 def _texts() -> list[Whole]:

@@ -117,13 +117,18 @@ def history(draw: random.Random, content: bytes) -> bytes:
                 *("", "null", "3", "[]", "{}", '"text"', "NaN", "[" * 100000, '{"a":' * 50000, "9" * 5000, "{}" * 3),
                 re.sub(r"[-0-9.e]+(?=[,}])", lambda _: word(draw, "4"), lines[at], count=1),
                 re.sub(r'"\w+":', lambda _: f'"{word(draw, "plaquette")}":', lines[at], count=1),
-                re.sub(
-                    r": [^,}]+", lambda _: ": " + json.dumps(draw.choice(OTHERS)), lines[at], count=draw.randint(1, 9)
-                ),
+                _other_value(draw, lines[at]),
+                _other_value(draw, lines[at]),
                 lines[at] + lines[at],
             )
         )
     return "\n".join([*lines, ""]).encode("utf-8", "replace")
+
+
+def _other_value(draw: random.Random, line: str) -> str:
+    """The line with something else behind one of its keys."""
+    key = draw.choice(("trajectory", "phase", "accepted", "dH", "plaquette", "seconds"))
+    return re.sub(rf'("{key}": )[^,}}]+', lambda found: found.group(1) + json.dumps(draw.choice(OTHERS)), line)
 
 
 OTHERS = (

@@ -21,12 +21,18 @@ from hpcgauge.io.network import load_network
 from hpcgauge.io.record import read_history
 from hpcgauge.io.recorded import read_trajectory
 from hpcgauge.report.info import describe
-from tests.support.fuzz.corpus import GAUGE
+from tests.support.fuzz.corpus import GAUGE, TEXTS
 
 ALONE = World.alone()
 # The plaquette needs a lattice of even extents and kernels for the group: the checks of io/ alone are made here.
 CHECKS = ("checksum", "link_trace")
-NAMES = {"checkpoint": "000007.h5", "trajectory": "000003.h5", "history": "history.jsonl", "network": "network.h5"}
+NAMES = {
+    "checkpoint": "000007.h5",
+    "trajectory": "000003.h5",
+    "history": "history.jsonl",
+    "network": "network.h5",
+    "configuration": "config.yaml",
+}
 REFUSALS = {"configuration": (ConfigError,)}
 
 
@@ -51,8 +57,9 @@ def found_in(kind: str, path: Path, extent: tuple[int, ...] | None, verify: bool
 
 def described(kind: str, path: Path) -> None:
     """Nothing, after `hpcgauge info` has said what it finds."""
-    if kind != "configuration":
-        json.dumps(describe(path.parent if kind == "history" else path), default=str)
+    if kind == "configuration":
+        (path.parent / NAMES["history"]).touch()
+    json.dumps(describe(path.parent if kind in TEXTS else path), default=str)
 
 
 def _gauge(path: Path, extent: tuple[int, ...] | None, verify: bool) -> str:
