@@ -23,7 +23,7 @@ SECONDS_TO_START = 120.0
 MEMORY_DISK = Path("/dev/shm")
 # A worker that is silent is ended from here with this signal.
 HANG = -signal.SIGKILL
-PROGRAM = ("-m", "tests.support.fuzz.worker")
+PROGRAM = ("-W", "ignore", "-m", "tests.support.fuzz.worker")
 
 
 class Worker:
