@@ -3,8 +3,8 @@
     python tools/file_rates.py [--extent 24,24,24,48] [--folder DIR] [--formats nersc,ildg,...] [--repeat 5]
 
 One process, one SU(3) field; DIR should be in memory, as disks are not what is measured. For each format: the bytes of
-the file, the rates of pread into a buffer that was used before (copy) and into fresh memory, of read_links without (bare)
-and with its checks, and of write_links; ratios to both copies. The best of several of each.
+the file, the rates of pread into a buffer that was used before (copy) and into fresh memory, of read_links without
+(bare) and with its checks, and of write_links; ratios to both copies. The best of several of each.
 """
 
 from __future__ import annotations
