@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io.gaugefile import open_gauge_file
-from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, numbers, random_links, read
+from tests.support.gaugefiles import (
+    DATA,
+    FIELD,
+    FORMAT,
+    PRIVATE,
+    SMALL,
+    hirep_quaternions,
+    lime,
+    nersc,
+    numbers,
+    random_links,
+    read,
+)
 
 # Rounding of float32.
 SINGLE = 1e-7
@@ -123,6 +135,7 @@ SEEDS = [
     ),
     struct.pack("<i4i64siII", 20103, *SMALL, b"", 0, 0, 0) + numbers(random_links(3), 3, "<f4"),
     struct.pack("<4id", 6, 2, 4, 2, 0.1) + numbers(random_links(3), 3, "<f8"),
+    hirep_quaternions(random_links(2)),
 ]
 
 

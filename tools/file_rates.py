@@ -2,10 +2,9 @@
 
     python tools/file_rates.py [--extent 24,24,24,48] [--folder DIR] [--formats nersc,ildg,...] [--repeat 5]
 
-X
-file's bytes, the rate of pread into a buffer of the same size that was used before and into one of fresh memory, the rates of
-read_links without and with its checks and their ratios to the first, and the rate of write_links. All are the best of several,
-taken in turns.
+One process, one SU(3) field; DIR should be in memory, as disks are not what is measured. For each format: the bytes of
+the file, the rates of pread into a buffer that was used before (copy) and into fresh memory, of read_links without
+(bare) and with its checks, and of write_links; ratios to both copies. The best of several of each.
 """
 
 from __future__ import annotations
@@ -79,8 +78,9 @@ def row(name: str, found: dict[str, float]) -> str:
     """The rates as a line."""
     size = found["bytes"]
     speed = {way: size / found[way] / 1e9 for way in ("copy", "fresh", "bare", "checked", "write")}
-    shown = (f"{speed[way]:9.2f}" for way in ("copy", "fresh", "bare", "checked", "write"))
-    return f"{name:12s}{size / 1e6:9.1f}{''.join(shown)}{speed['bare'] / speed['copy']:11.2f}{speed['checked'] / speed['copy']:14.2f}"
+    shown = "".join(f"{value:9.2f}" for value in speed.values())
+    ratios = (f"{speed['bare'] / speed[way]:12.2f}" for way in ("copy", "fresh"))
+    return f"{name:12s}{size / 1e6:9.1f}{shown}{''.join(ratios)}"
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def main() -> None:
     chosen = parser.parse_args()
     extent = tuple(int(n) for n in chosen.extent.split(","))
     U = Links.hot(Lattice(extent, 3))
-    print("format            MB     copy    fresh     bare  checked    write  bare/copy  checked/copy   (GB/s)")
+    print("format            MB     copy    fresh     bare  checked    write   bare/copy  bare/fresh   (GB/s)")
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         for name in chosen.formats.split(","):
             print(row(name, rates(U, Path(folder, "field"), FORMS[name], chosen.repeat)), flush=True)

@@ -110,7 +110,8 @@ class Field:
         """int64: where own sites begin in `data`, in numbers. Sites count from the rank's corner, x fastest."""
         lanes = self.lattice.lanes(self.precision)
         positions = (sites >> 1) + parities * self.lattice.geometry.parity_sites
-        return positions // lanes * (lanes * self.components) + positions % lanes
+        # Lanes are a power of two.
+        return (positions >> lanes.bit_length() - 1) * (lanes * self.components) + (positions & lanes - 1)
 
     @contextmanager
     def written_on_host(self) -> Iterator[numpy.ndarray]:

@@ -58,9 +58,9 @@ class Tally:
     def locate(self, batch: Batch, memory: Region) -> None:
         """Nothing; to be called after each batch, so that the worst link has a place."""
         if self.record.far > self._far:
-            self._far, unit = self.record.far, self.record.far_unit
-            mu = batch.mu if isinstance(batch.mu, int) else int(batch.mu[unit])
-            self.worst = mu + self.record.far_link, memory.coordinates(int(batch.sites[unit]))
+            self._far = self.record.far
+            site, mu = batch.link(self.record.far_unit)
+            self.worst = mu + self.record.far_link, memory.coordinates(site)
 
     @property
     def sums(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from hpcgauge.fields.field import Field
-from hpcgauge.io.layouts import ALIGNED_ROWS, Batch
+from hpcgauge.io.layouts import ALIGNED_ROWS, NO_PAIRS, PAIRS_OF_ROWS, Batch
 from hpcgauge.kernels.build import load_library
 
 TEXT = """#pragma GCC visibility push(default)
@@ -46,12 +46,12 @@ class Memory(ctypes.Structure):
         ("stride", ctypes.c_long),
         ("link_distance", ctypes.c_long),
         ("is_quaternion", ctypes.c_long),
-        ("is_paired", ctypes.c_long),
+        ("pairs", ctypes.c_long),
     ]
 
 
-class Rows(ctypes.Structure):
-    """struct Rows of gauge_sites.h."""
+class Reading(ctypes.Structure):
+    """struct Reading of gauge_sites.h."""
 
     _fields_ = [
         ("file", ctypes.c_long),
@@ -134,14 +134,14 @@ class Place:
 
     def base(self, batch: Batch) -> numpy.ndarray:
         """Where the (first) link of each unit begins, -1 for those that belong nowhere."""
-        base = self.addresses(batch.sites, batch.parities)
-        if isinstance(batch.mu, int):
-            return base
-        return numpy.where(batch.sites < 0, -1, base + batch.mu * self.link_distance)
+        base = self.addresses(batch.sites, batch.parities) + batch.mu * self.link_distance
+        if batch.has_holes:
+            base = numpy.where(batch.sites < 0, -1, base)
+        return numpy.ascontiguousarray(base).reshape(-1)
 
     def record(self, base: numpy.ndarray, batch: Batch) -> Memory:
         """What compiled code reads."""
-        flags = self.is_quaternion, self.is_paired and batch.is_paired
+        flags = self.is_quaternion, batch.pairs if self.is_paired else NO_PAIRS
         strides = self.real_bytes, self.stride, self.link_distance
         return Memory(self.data.ctypes.data, base.ctypes.data, *strides, *flags)
 
@@ -150,7 +150,7 @@ def take(descriptor: int, offset: int, form: Form, batch: Batch, place: Place | 
     """0, an error of the system, or -1 where the file ends. The units of a batch are read from an open file whose
     numbers begin at this offset, stored in a place and added to the sums."""
     n_rows = max(1, BUFFER // (form.unit_bytes * batch.row_units))
-    n_rows = n_rows // ALIGNED_ROWS * ALIGNED_ROWS or n_rows
+    n_rows = n_rows // ALIGNED_ROWS * ALIGNED_ROWS or (ALIGNED_ROWS if batch.pairs == PAIRS_OF_ROWS else n_rows)
     buffer = numpy.empty(min(n_rows, len(batch.rows)) * form.unit_bytes * batch.row_units, numpy.uint8)
     return _take((descriptor, offset), form, batch, place, (buffer, n_rows), checks)
 
@@ -172,7 +172,7 @@ def _take(
     offsets = file[1] + rows * form.unit_bytes
     base = None if place is None else place.base(batch)
     memory = Memory() if place is None or base is None else place.record(base, batch)
-    record = Rows(
+    record = Reading(
         file[0],
         offsets.ctypes.data,
         rows.ctypes.data,
@@ -194,7 +194,7 @@ def give(form: Form, batch: Batch, place: Place, out: numpy.ndarray) -> None:
     base = place.base(batch)
     memory = place.record(base, batch)
     library().give_units(
-        ctypes.byref(form), ctypes.byref(memory), ctypes.c_long(len(batch.sites)), ctypes.c_void_p(out.ctypes.data)
+        ctypes.byref(form), ctypes.byref(memory), ctypes.c_long(batch.n_units), ctypes.c_void_p(out.ctypes.data)
     )
 
 

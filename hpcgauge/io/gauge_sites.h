@@ -14,17 +14,18 @@ struct Form {
 };
 
 // Where they belong: component k of link i of a unit is number base[unit] + i * link_distance + k * stride; a unit with a
-// negative base belongs nowhere. `is_paired`: units follow x, so that two neighbours have different parities. No data: nothing
-// is stored.
+// negative base belongs nowhere. `pairs`: which units follow each other along x, parities in turns: NONE that are known,
+// neighbours in a row, or neighbouring ROWS. No data: nothing is stored.
+enum Pairs : long { NONE, NEIGHBOURS, ROWS };
 struct Memory {
     void* data;
     const long* base;
-    long real_bytes, stride, link_distance, is_quaternion, is_paired;
+    long real_bytes, stride, link_distance, is_quaternion, pairs;
 };
 
 // Rows of units that lie together, at these bytes of the file, the first unit of each with this number. A buffer holds some
 // rows; without a file (-1) it holds all.
-struct Rows {
+struct Reading {
     long file;
     const long *offsets, *numbers;
     long n_rows, row_units;
@@ -46,7 +47,7 @@ static long read_fully(int file, byte* p, long n, long offset) {
 }
 
 // The rows from `first` on, neighbours in one piece
-static long read_rows(const Rows& rows, long first, long n, long row_bytes) {
+static long read_rows(const Reading& rows, long first, long n, long row_bytes) {
     for (long i = 0; i < n;) {
         long end = i + 1;
         while (end < n && rows.offsets[first + end] == rows.offsets[first + end - 1] + row_bytes) ++end;
@@ -61,28 +62,44 @@ static inline long unit_reals(const Form& form) {
     return form.links * (form.is_quaternion ? 4 : 2 * form.rows * form.colors);
 }
 
-// The units of one chunk that belong somewhere, those first that lie first in memory if they are paired
-struct Order {
-    long* units;
-    long n;
-};
-
-static void arrange(const Memory& memory, const long* base, long n, Order& order) {
-    order.n = 0;
-    if (!memory.data || !memory.is_paired) {
-        for (long i = 0; i < n; ++i)
-            if (!memory.data || base[i] >= 0) order.units[order.n++] = i;
-        return;
-    }
-    for (long i = 0; i + 1 < n; i += 2) order.units[order.n++] = base[i] < base[i + 1] ? i : i + 1;
-    for (long i = 0; i + 1 < n; i += 2) order.units[order.n++] = base[i] < base[i + 1] ? i + 1 : i;
-}
-
+// Some rows in memory, where their units belong, and the number of the first unit in the call
 struct Chunk {
     const byte* bytes;
     const long* base;
-    long first;
+    long first, n_rows, row_units;
 };
+
+// The units of one chunk that belong somewhere
+struct Order {
+    long* units;
+    long n;
+    void add(const long* base, long unit) {
+        if (base[unit] >= 0) units[n++] = unit;
+    }
+};
+
+// Of all pairs of units, `apart` from each other, at first those that lie lower in memory
+static void arrange_pairs(const long* base, long first, long apart, long n_pairs, Order& order) {
+    for (int pass = 0; pass < 2; ++pass) {
+        for (long i = 0; i < n_pairs; ++i) {
+            const long a = first + 2 * i * apart, b = a + apart;
+            order.add(base, (base[a] < base[b]) == (pass == 0) ? a : b);
+        }
+    }
+}
+
+static void arrange(const Memory& memory, const Chunk& chunk, Order& order) {
+    const long n = chunk.n_rows * chunk.row_units;
+    if (!memory.data) {
+        for (long i = 0; i < n; ++i) order.units[order.n++] = i;
+    } else if (memory.pairs == NEIGHBOURS && n % 2 == 0) {
+        arrange_pairs(chunk.base, 0, 1, n / 2, order);
+    } else if (memory.pairs == ROWS && chunk.n_rows % 2 == 0) {
+        for (long i = 0; i < chunk.row_units; ++i) arrange_pairs(chunk.base, i, chunk.row_units, chunk.n_rows / 2, order);
+    } else {
+        for (long i = 0; i < n; ++i) order.add(chunk.base, i);
+    }
+}
 
 // Room of a call: the numbers of a link of two groups of sites, [component][lane], as stored, as matrix, as quaternion
 static constexpr int GROUPS = 2;
@@ -135,11 +152,10 @@ static void take_units(const Form& form, const Memory& memory, const Chunk& chun
     }
 }
 
-static void take_chunk(const Form& form, const Memory& memory, const Chunk& chunk, long n, long checks, const Room& room,
-                       Sums& sums) {
+static void take_chunk(const Form& form, const Memory& memory, const Chunk& chunk, long checks, const Room& room, Sums& sums) {
     if (!memory.data && !(checks & (TRACE | GROUP))) return;
     Order order{room.order, 0};
-    arrange(memory, chunk.base, n, order);
+    arrange(memory, chunk, order);
     Totals totals{};
     for (long i = 0; i < order.n; i += GROUPS * WIDTH) {
         const int n_units = order.n - i < GROUPS * WIDTH ? int(order.n - i) : GROUPS * WIDTH;
@@ -170,7 +186,7 @@ using namespace files;
 
 // The rows are read, their checks added to `sums`, their numbers stored; 0, an error of the system, or SHORT. `lanes` is room
 // for 6 matrices of WIDTH lanes, `order` for the units of a buffer.
-extern "C" long take_rows(const Form* form, const Memory* memory, const Rows* rows, long checks, double* lanes, long* order,
+extern "C" long take_rows(const Form* form, const Memory* memory, const Reading* rows, long checks, double* lanes, long* order,
                           Sums* sums) {
     const long unit_bytes = unit_reals(*form) * form->real_bytes, row_bytes = unit_bytes * rows->row_units;
     const long whole = 2 * form->colors * form->colors;
@@ -184,8 +200,8 @@ extern "C" long take_rows(const Form* form, const Memory* memory, const Rows* ro
         for (long i = 0; i < n; ++i)
             add_bytes(bytes + i * row_bytes, unit_bytes, rows->row_units, rows->numbers[first + i], form->swaps, checks, *sums);
         const long unit = first * rows->row_units;
-        const Chunk chunk{bytes, memory->data ? memory->base + unit : nullptr, unit};
-        take_chunk(*form, *memory, chunk, n * rows->row_units, checks, room, *sums);
+        const Chunk chunk{bytes, memory->data ? memory->base + unit : nullptr, unit, n, rows->row_units};
+        take_chunk(*form, *memory, chunk, checks, room, *sums);
     }
     site::streams_end();
     return 0;

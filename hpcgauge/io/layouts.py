@@ -21,6 +21,8 @@ UNITS_AT_ONCE = 32768
 # Rows come in multiples of so many, which fill whole blocks of fields.
 ALIGNED_ROWS = 32
 LINKS_OF_A_POINT = 2 * DIRECTIONS
+# enum Pairs of gauge_sites.h.
+NO_PAIRS, PAIRS_OF_NEIGHBOURS, PAIRS_OF_ROWS = range(3)
 # Units of one site.
 UNITS: dict[Layout, int] = {"sites": 1, "points": DIRECTIONS, "odd points": DIRECTIONS, "planes": DIRECTIONS}
 
@@ -60,15 +62,27 @@ class Region:
 
 
 class Batch(NamedTuple):
-    """Some rows: the number of the first unit of each. For each unit the number of its site in memory (-1: nowhere),
-    its parity, and the direction of its (first) link. `is_paired`: units follow x, two by two."""
+    """Some rows: the number of the first unit of each. Of each unit the number of its site in memory, its parity, the
+    direction of its (first) link, arrays that broadcast to (n, units). `pairs`: which units follow x, as in
+    gauge_sites.h; `has_holes`: there are sites of negative number, which lie nowhere."""
 
     rows: numpy.ndarray
     row_units: int
     sites: numpy.ndarray
     parities: numpy.ndarray
     mu: numpy.ndarray | int
-    is_paired: bool
+    pairs: int = NO_PAIRS
+    has_holes: bool = False
+
+    @property
+    def n_units(self) -> int:
+        """Units of all rows."""
+        return len(self.rows) * self.row_units
+
+    def link(self, unit: int) -> tuple[int, int]:
+        """Site and direction of a unit."""
+        sites, mu = (a.reshape(-1)[unit] for a in numpy.broadcast_arrays(self.sites, self.mu))
+        return int(sites), int(mu)
 
 
 def n_units(layout: Layout, extent: Extent) -> int:
@@ -107,8 +121,12 @@ def shape_in_file(layout: Layout, extent: Extent) -> tuple[int, ...]:
 
 def reading(layout: Layout, memory: Region) -> Iterator[Batch]:
     """The batches that hold every link of a part of the lattice, each once."""
-    yield from writing(layout, memory, memory)
-    if layout == "odd points":
+    if layout == "points":
+        yield from _points(memory, memory, is_reading=True)
+    elif layout != "odd points":
+        yield from writing(layout, memory, memory)
+    else:
+        yield from _odd_points(memory, memory, is_reading=True)
         for mu in range(DIRECTIONS):
             if memory.local[mu] < memory.whole[mu]:
                 yield from _odd_points(memory.beside(mu, memory.local[mu]), memory, mu)
@@ -149,45 +167,56 @@ def _sites(region: Region, memory: Region) -> Iterator[Batch]:
 
 def _planes(region: Region, memory: Region) -> Iterator[Batch]:
     """mu, t, z, y, x."""
-    shape = (DIRECTIONS, region.local[T], region.local[Z], region.local[Y])
-    for mu, it, iz, iy in _pieces(shape, region.local[X]):
-        yield _along_x(region, memory, (region.axis(T)[it], region.axis(Z)[iz], region.axis(Y)[iy]), mu)
+    for mu in range(DIRECTIONS):
+        for it, iz, iy in _pieces((region.local[T], region.local[Z], region.local[Y]), region.local[X]):
+            yield _along_x(region, memory, (region.axis(T)[it], region.axis(Z)[iz], region.axis(Y)[iy]), mu)
 
 
-def _along_x(region: Region, memory: Region, row: tuple[numpy.ndarray, ...], mu: numpy.ndarray | int) -> Batch:
+def _along_x(region: Region, memory: Region, row: tuple[numpy.ndarray, ...], mu: int) -> Batch:
     """Rows along x at t, z, y."""
     t, z, y = row
     x = region.axis(X)
     first = memory.index(T, t) + memory.index(Z, z) + memory.index(Y, y)
     rows = _lexicographic(region.whole, t, z, y) + region.origin[X] + mu * prod(region.whole)
     parities = ((t + z + y)[:, None] + x) & 1
-    along = numpy.broadcast_to(numpy.asarray(mu)[..., None], parities.shape).reshape(-1) if numpy.ndim(mu) else 0
-    sites = (first[:, None] + memory.index(X, x)).reshape(-1)
-    return Batch(rows, len(x), sites, parities.reshape(-1), along, len(x) % 2 == 0)
+    return Batch(
+        rows, len(x), first[:, None] + memory.index(X, x), parities, mu, NO_PAIRS if len(x) % 2 else PAIRS_OF_NEIGHBOURS
+    )
 
 
-def _points(region: Region, memory: Region) -> Iterator[Batch]:
+def _along_z(region: Region, row_units: int, is_reading: bool) -> Iterator[tuple[numpy.ndarray, ...]]:
+    """t, x and y of some rows along z: as in the file, where y follows, or as in memory, where x does."""
+    t, x, y = (region.axis(mu) for mu in (T, X, Y))
+    if is_reading:
+        for it, iy, ix in _pieces((len(t), len(y), len(x)), row_units):
+            yield t[it], x[ix], y[iy]
+    else:
+        for it, ix, iy in _pieces((len(t), len(x), len(y)), row_units):
+            yield t[it], x[ix], y[iy]
+
+
+def _points(region: Region, memory: Region, is_reading: bool = False) -> Iterator[Batch]:
     """t, x, y, z, each with its links t, x, y, z."""
     whole, z = region.whole, region.axis(Z)
-    for it, ix, iy in _pieces((region.local[T], region.local[X], region.local[Y]), len(z) * DIRECTIONS):
-        t, x, y = region.axis(T)[it], region.axis(X)[ix], region.axis(Y)[iy]
+    mu = (numpy.arange(DIRECTIONS) + T) % DIRECTIONS
+    pairs = PAIRS_OF_ROWS if is_reading and region.local[X] % 2 == 0 else NO_PAIRS
+    for t, x, y in _along_z(region, len(z) * DIRECTIONS, is_reading):
         first = memory.index(T, t) + memory.index(X, x) + memory.index(Y, y)
         rows = (((t * whole[X] + x) * whole[Y] + y) * whole[Z] + region.origin[Z]) * DIRECTIONS
         sites, parities = first[:, None] + memory.index(Z, z), ((t + x + y)[:, None] + z) & 1
-        mu = numpy.tile((numpy.arange(DIRECTIONS) + T) % DIRECTIONS, sites.size)
-        sites, parities = (numpy.repeat(a.reshape(-1), DIRECTIONS) for a in (sites, parities))
-        yield Batch(rows, len(z) * DIRECTIONS, sites, parities, mu, False)
+        yield Batch(rows, len(z) * DIRECTIONS, sites[..., None], parities[..., None], mu, pairs)
 
 
-def _odd_points(region: Region, memory: Region, only: int | None = None) -> Iterator[Batch]:
+def _odd_points(region: Region, memory: Region, only: int | None = None, is_reading: bool = False) -> Iterator[Batch]:
     """t, x, y, z of odd points, each with the links of t, x, y, z, forward before backward: U_mu of an even x is the
     backward link of x + mu. `only`: nothing but the backward links of this direction belongs somewhere.
 
     Along z the region is even in place and length, or one site.
     """
     whole, n_points = region.whole, max(1, region.local[Z] // 2)
-    for it, ix, iy in _pieces((region.local[T], region.local[X], region.local[Y]), n_points * LINKS_OF_A_POINT):
-        t, x, y = region.axis(T)[it], region.axis(X)[ix], region.axis(Y)[iy]
+    slots = numpy.arange(LINKS_OF_A_POINT)
+    pairs = PAIRS_OF_ROWS if is_reading and region.local[X] % 2 == 0 else NO_PAIRS
+    for t, x, y in _along_z(region, n_points * LINKS_OF_A_POINT, is_reading):
         start = numpy.full(t.shape, region.origin[Z] % whole[Z])
         if region.local[Z] == 1:
             t, x, y, start = (a[(t + x + y + start) % 2 == 1] for a in (t, x, y, start))
@@ -196,11 +225,9 @@ def _odd_points(region: Region, memory: Region, only: int | None = None) -> Iter
         rows = (((t * whole[X] + x) * whole[Y] + y) * (whole[Z] // 2) + start // 2) * LINKS_OF_A_POINT
         z = start[:, None] // 2 * 2 + (1 - (t + x + y) % 2)[:, None] + 2 * numpy.arange(n_points)
         point = {T: t[:, None], X: x[:, None], Y: y[:, None], Z: z}
-        slots = [_slot(memory, point, slot, only) for slot in range(LINKS_OF_A_POINT)]
-        sites = numpy.stack(slots, axis=-1).reshape(-1)
-        parities = numpy.tile((numpy.arange(LINKS_OF_A_POINT) + 1) % 2, z.size)
-        mu = numpy.tile((numpy.arange(LINKS_OF_A_POINT) // 2 + T) % DIRECTIONS, z.size)
-        yield Batch(rows, n_points * LINKS_OF_A_POINT, sites, parities, mu, False)
+        sites = numpy.stack([_slot(memory, point, slot, only) for slot in slots.tolist()], axis=-1)
+        units = n_points * LINKS_OF_A_POINT
+        yield Batch(rows, units, sites, (slots + 1) % 2, (slots // 2 + T) % DIRECTIONS, pairs, True)
 
 
 def _slot(memory: Region, point: dict[int, numpy.ndarray], slot: int, only: int | None) -> numpy.ndarray:

@@ -105,12 +105,12 @@ class Writing:
             at = 0
             for batch in batches:
                 give(self._form, batch, place, data[at:])
-                at += len(batch.sites) * size
+                at += batch.n_units * size
         at = 0
         for batch in layouts.writing(self.header.layout, region, region):
             check(data[at:], self._form, batch, (self.checks, self.tally.record))
             self.tally.locate(batch, region)
-            at += len(batch.sites) * size
+            at += batch.n_units * size
         return data
 
     def _write(self, part: Distributed) -> None:
