@@ -101,6 +101,12 @@ def test_production_that_grows(world: World, shared_tmp_path: Path, whole: Path)
     agree(world, is_same_state(state_of(shared_tmp_path, LAST), state_of(whole, LAST)))
 
 
+@pytest.mark.ranks
+def test_every_so_many_checkpoints_stay(world: World, shared_tmp_path: Path) -> None:
+    run_here(described(*LONGER, "checkpoint={every: 1, keep: 1, keep_every: 3}"), shared_tmp_path, world)
+    agree(world, list(numbered(shared_tmp_path / "checkpoint")) == [7, 6, 3])
+
+
 def test_training_on_recorded_trajectories(world: World, shared_tmp_path: Path) -> None:
     once, twice = shared_tmp_path / "once", shared_tmp_path / "twice"
     run_here(described(*RECORDED), once, world)
