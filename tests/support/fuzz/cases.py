@@ -24,6 +24,8 @@ KNOWING = {
 # Of files without a seal.
 KNOWING_HDF5 = (hdf5.structures, hdf5.lies)
 LARGE = 500_000
+# How often a file is taken: of the first schema or not, large or not.
+RARE = {(False, False): 1.0, (False, True): 0.1, (True, False): 0.02}
 
 
 @dataclass(frozen=True)
@@ -59,5 +61,5 @@ def case(corpus: dict[str, list[Whole]], seed: int, number: int) -> Case:
 
 def _chosen(draw: random.Random, files: list[Whole]) -> Whole:
     """One of the files; large ones and those of the first schema more rarely, as they take longer."""
-    slow = [len(whole.content) > LARGE or whole.name == FIRST_SCHEMA for whole in files]
-    return draw.choices(files, [0.1 if is_slow else 1.0 for is_slow in slow])[0]
+    weights = [RARE[whole.name == FIRST_SCHEMA, len(whole.content) > LARGE] for whole in files]
+    return draw.choices(files, weights)[0]

@@ -18,7 +18,7 @@ from typing import Any
 from tests.support.fuzz.corpus import KINDS
 from tests.support.ranks import ROOT, clean_environment
 
-SECONDS_FOR_A_CASE = 10.0
+SECONDS_FOR_A_CASE = 30.0
 SECONDS_TO_START = 120.0
 MEMORY_DISK = Path("/dev/shm")
 # A worker that is silent is ended from here with this signal.
@@ -70,7 +70,12 @@ class Worker:
             command = [sys.executable, *self._program, str(self._folder), str(self._seed)]
             environment = clean_environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
             )
             if self._line(self._process, SECONDS_TO_START) != b"ready":
                 self._end()
@@ -106,7 +111,8 @@ class Worker:
 
 def outcomes(numbers: Iterator[int], seed: int, n_workers: int, take: Callable[[int, dict[str, Any]], None]) -> None:
     """Hands the outcome of every case to `take`, from so many workers side by side."""
-    lock, errors = threading.Lock(), []
+    lock, is_ended = threading.Lock(), threading.Event()
+    errors: list[Exception] = []
 
     def work() -> None:
         worker = Worker(seed)
@@ -114,7 +120,7 @@ def outcomes(numbers: Iterator[int], seed: int, n_workers: int, take: Callable[[
             while True:
                 with lock:
                     number = next(numbers, None)
-                if number is None:
+                if number is None or is_ended.is_set():
                     return
                 found = worker.read(number)
                 with lock:
@@ -127,7 +133,13 @@ def outcomes(numbers: Iterator[int], seed: int, n_workers: int, take: Callable[[
     threads = [threading.Thread(target=work) for _ in range(n_workers)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        # What is done by then is told.
+        is_ended.set()
+        for thread in threads:
+            thread.join()
     if errors:
         raise errors[0]

@@ -69,8 +69,11 @@ class Workplace:
                 stderr=output,
                 start_new_session=True,
             )
-        code = _waited(process, logs, kill_after)
-        left = _vanished(process, logs)
+        try:
+            code = _waited(process, logs, kill_after)
+            left = _vanished(process, logs)
+        finally:
+            _kill(process, logs)
         texts = said.read_text(errors="replace")
         return Ended(code, texts, [events(logs, rank) for rank in range(self.n_ranks)], left)
 
