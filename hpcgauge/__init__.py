@@ -20,6 +20,7 @@ PUBLIC = {
     "Rotation": "gauge.links",
     "ColorVector": "fermion.vectors",
     "read_links": "io.links",
+    "write_links": "io.links",
     "reunitarise": "gauge.links:reunitarised",
     "gauge_rotate": "gauge.links",
     "multiply": "gauge.links",

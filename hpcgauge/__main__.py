@@ -28,6 +28,8 @@ Configuration = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML fi
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
+Extent = Annotated[str | None, typer.Option(metavar="X,Y,Z,T", help="The lattice, where a gauge file does not say it.")]
+
 
 @app.callback(invoke_without_command=True)
 def _options(
@@ -58,7 +60,9 @@ def run(
 
         results = run_chain(described, folder, fresh, Console(stderr=True), world)
         if world.rank == 0:
-            _print_results(results, folder, as_json)
+            from hpcgauge.report.printing import print_results
+
+            print_results(results, folder, as_json)
 
 
 @app.command()
@@ -68,39 +72,96 @@ def report(
 ) -> None:
     """Write summary.json and report/index.html of a run folder anew."""
     from hpcgauge.report.page import write_page
+    from hpcgauge.report.printing import print_results
     from hpcgauge.report.summary import summarise
 
     results = summarise(folder)
     write_page(folder)
-    _print_results(results, folder, as_json)
+    print_results(results, folder, as_json)
 
 
 @app.command()
 def info(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A gauge file, checkpoint, network or run folder.")],
+    extent: Extent = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a file holds."""
-    from hpcgauge.report.info import describe
+    """Say what a file holds; what a gauge file stores about its numbers is held against them."""
+    from hpcgauge.comm.world import World
 
-    facts = describe(file)
-    if as_json:
-        print(json.dumps(facts, indent=2, default=str))
-    else:
-        _print_pairs({key: value for key, value in facts.items() if value is not None})
+    world = World()
+    with world.guard():
+        from hpcgauge.report.gauge_info import in_words
+        from hpcgauge.report.info import describe, is_gauge_file
+        from hpcgauge.report.printing import print_pairs
+
+        facts = describe(file, world, _extent(extent))
+        if world.rank == 0 and as_json:
+            print(json.dumps(facts, indent=2, default=str))
+        elif world.rank == 0:
+            is_words = is_gauge_file(facts)
+            print_pairs(in_words(facts) if is_words else {k: v for k, v in facts.items() if v is not None})
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Gauge files, checkpoints, networks.")],
+    extent: Extent = None,
+    as_json: Json = False,
+) -> None:
+    """Hold what files store about their numbers against these, a line for each; exit code 2 if any is wrong."""
+    from hpcgauge.comm.world import World
+
+    world = World()
+    with world.guard():
+        from hpcgauge.report.gauge_info import check_file, line
+
+        found = [check_file(file, world, _extent(extent)) for file in files]
+        if world.rank == 0:
+            print(json.dumps(found, indent=1) if as_json else "\n".join(line(result) for result in found))
+    if not all(result["right"] for result in found):
+        raise typer.Exit(2)
+
+
+@app.command()
+def convert(
+    files: Annotated[tuple[Path, Path], typer.Argument(metavar="IN OUT", help="A gauge file, and the one to write.")],
+    format: Annotated[str, typer.Option(metavar="NAME", help="nersc, nersc-2x3, ildg, milc, openqcd, hirep or hdf5.")],
+    precision: Annotated[str | None, typer.Option(metavar="P", help="double or single; default that of IN.")] = None,
+    byte_order: Annotated[str | None, typer.Option(metavar="B", help="big or little, where there is a choice.")] = None,
+    extent: Extent = None,
+    is_forced: Annotated[bool, typer.Option("--force", help="Replace OUT.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a gauge file in another format, number by number as they are."""
+    from hpcgauge.comm.world import World
+
+    world = World()
+    with world.guard():
+        from hpcgauge.io.convert import convert as convert_file
+        from hpcgauge.io.formats import wanted
+        from hpcgauge.report.gauge_info import header_facts, in_words
+        from hpcgauge.report.printing import print_pairs
+
+        chosen = wanted(format, precision, byte_order)
+        file = convert_file(*files, chosen, world, _extent(extent), overwrite=is_forced)
+        facts = {"file": str(file.path), **header_facts(file)}
+        if world.rank == 0:
+            print(json.dumps(facts, indent=2)) if as_json else print_pairs(in_words(facts))
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Look at what this machine offers: compiler, MPI, HDF5, threads, caches."""
     from hpcgauge.report.doctor import as_data, examine
+    from hpcgauge.report.printing import print_pairs
 
     findings = examine()
     if as_json:
         print(json.dumps(as_data(findings), indent=2))
     else:
         remedies = {finding.subject: finding.remedy for finding in findings if finding.remedy}
-        _print_pairs({finding.subject: finding.found for finding in findings})
+        print_pairs({finding.subject: finding.found for finding in findings})
         for subject, remedy in remedies.items():
             print(f"{subject}: {remedy}")
     if not all(finding.is_fine for finding in findings):
@@ -131,7 +192,9 @@ def compile_kernels(
         else:
             shown = _compile_for_gpus(target, colors, precision, as_json) if world.rank == 0 else None
         if world.rank == 0:
-            _print_findings(shown, as_json)
+            from hpcgauge.report.printing import print_findings
+
+            print_findings(shown, as_json)
 
 
 def _compile_configuration(described: Run, world: World) -> list[str]:
@@ -210,53 +273,16 @@ def spread(arguments: Sequence[str]) -> list[str]:
     return spelled
 
 
+def _extent(text: str | None) -> tuple[int, ...] | None:
+    from hpcgauge.io.header import parsed_extent
+
+    return None if text is None else parsed_extent(text)
+
+
 def _load(config: Path, changes: list[str] | None) -> Run:
     from hpcgauge.config import load
 
     return load(config, changes or [])
-
-
-def _print_results(results: dict[str, Any], folder: Path, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(results, indent=2))
-        return
-    from rich.console import Console
-
-    from hpcgauge.report.summary import table
-
-    console = Console()
-    console.print(table(results))
-    page = folder / "report" / "index.html"
-    if page.is_file():
-        print(f"report: {page}")
-
-
-def _print_findings(shown: Any, as_json: bool) -> None:
-    from rich.console import Console
-
-    if as_json or isinstance(shown, str):
-        print(shown if isinstance(shown, str) else json.dumps(shown, indent=None if isinstance(shown, dict) else 1))
-    else:
-        Console(width=max(Console().width, 110)).print(shown)
-
-
-def _print_pairs(pairs: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    for name, value in pairs.items():
-        table.add_row(Text(name, style="bold"), Text(_in_words(value), overflow="fold"))
-    Console().print(table)
-
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, dict) and set(value) == {"value", "error"}:
-        from hpcgauge.report.summary import shown
-
-        return shown(value)
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ come, they hang in a message that will never arrive, and the job is ended with t
 
 With HPCGAUGE_OUTCOMES = a folder, every rank writes there what became of each test, for tools/test.
 
+Tests marked `hdf5` run a second time where there is an h5py with MPI (tools/parallel_hdf5.py).
+
 With HPCGAUGE_DEVICE = emulated, every field and kernel of this process lies and runs on the emulated card of
 tests/support/emulated, whatever device a test asks for; tests marked `host` are about the processor and are left out.
 With HPCGAUGE_DEVICE = cuda they lie and run on this rank's card instead, with the same tests left out.
@@ -28,6 +30,7 @@ import hypothesis
 import pytest
 
 from hpcgauge.comm.world import World
+from hpcgauge.io import hdf5
 from tests.support.everywhere import IS_CUDA, IS_EMULATED, use_card, use_emulated_cards
 from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
@@ -59,7 +62,8 @@ class Ranks:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            self.outcomes[item.nodeid] = {"outcome": "not run", "ranks": item.get_closest_marker("ranks") is not None}
+            marked = {name: item.get_closest_marker(name) is not None for name in ("ranks", "hdf5")}
+            self.outcomes[item.nodeid] = {"outcome": "not run"} | marked
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.outcome != "passed":
@@ -109,6 +113,7 @@ class Ranks:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    hdf5.library()  # before a test loads an h5py with MPI, which would start it
     ranks = Ranks()
     config.pluginmanager.register(ranks, "hpcgauge-ranks")
     config.option.with_mpi = ranks.world.size > 1

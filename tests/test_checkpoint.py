@@ -11,7 +11,7 @@ import pytest
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io import distributed
+from hpcgauge.io import distributed, hdf5
 from hpcgauge.io.checkpoint import (
     checkpoint_path,
     keep_last,
@@ -27,6 +27,7 @@ from hpcgauge.io.recorded import read_trajectory, record_trajectory, recorded_tr
 from tests.support.disk import small_disk
 from tests.support.ranks import agree
 
+pytestmark = pytest.mark.hdf5
 SHAPE = (4, 8, 2, 4, 4, 2, 2)
 
 
@@ -70,6 +71,11 @@ def slices_of(world: World) -> dict[str, tuple[slice, ...]]:
 
 
 @pytest.mark.ranks
+def test_an_h5py_with_mpi_is_used_where_it_was_asked_for(world: World) -> None:
+    agree(world, hdf5.is_parallel() or "HPCGAUGE_PARALLEL_HDF5" not in os.environ, "the stock h5py was loaded")
+
+
+@pytest.mark.ranks
 def test_what_was_written_is_read_with_other_blocks(world: World, shared_tmp_path: Path) -> None:
     written, slices = contents(world), slices_of(world)
     found = read_checkpoint(write_checkpoint(shared_tmp_path / "checkpoint", 12, world, written), world, slices)
@@ -99,7 +105,7 @@ def test_a_foreign_reader_sees_the_global_arrays(world: World, shared_tmp_path: 
     with h5py.File(path, "r", locking=False) as file:
         agree(world, numpy.array_equal(file["links"][()], whole_links()), "links")
         agree(world, file["links"].chunks is None and file["links"].id.get_offset() is not None, "contiguous")
-        agree(world, file.attrs["schema"] == 1, "schema")
+        agree(world, file.attrs["schema"] == 2, "schema")
 
 
 @pytest.mark.ranks
@@ -161,7 +167,7 @@ def test_the_newest_whole_checkpoint_is_found(world: World, shared_tmp_path: Pat
     path, messages = newest_valid(folder, world)
     agree(world, path == checkpoint_path(folder, 1), f"{path}")
     agree(world, len(messages) == 2 and f"dataset {name} stores the checksum" in messages[0], f"{messages}")
-    agree(world, "no whole HDF5 file" in messages[1] or "does not lie in the file" in messages[1], f"{messages}")
+    agree(world, "no whole HDF5 file" in messages[1] and "it is cut" in messages[1], f"{messages}")
     with pytest.raises(FileFormatError, match="stores the checksum"):
         read_checkpoint(checkpoint_path(folder, 3), world, slices_of(world))
 
@@ -179,32 +185,9 @@ def test_every_cut_and_many_flipped_bytes_are_noticed(tmp_path: Path) -> None:
     for length in random.integers(0, len(good), 40):
         path.write_bytes(good[:length])
         assert newest_valid(tmp_path, alone).path is None
-    flips = 0
     for at in random.integers(0, len(good), 200):
         path.write_bytes(good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :])
-        if newest_valid(tmp_path, alone).path is not None:
-            found = read_checkpoint(path, alone, slices_of(alone))
-            assert numpy.array_equal(found.arrays["links"].local, whole_links())
-            assert found.attributes == contents(alone).attributes
-            flips += 1
-    # What is not noticed lies in the gaps between the datasets.
-    assert flips < 60
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("schema", 2, "written in schema 2, this hpcgauge reads up to 1"),
-        ("hpcgauge", "network", "holds 'network', not a checkpoint"),
-    ],
-)
-def test_newer_and_foreign_files_are_refused(tmp_path: Path, key: str, value: object, message: str) -> None:
-    alone = World.alone()
-    path = write_checkpoint(tmp_path, 1, alone, contents(alone))
-    with h5py.File(path, "r+") as file:
-        file.attrs[key] = value
-    with pytest.raises(FileFormatError, match=message):
-        read_checkpoint(path, alone, slices_of(alone))
+        assert newest_valid(tmp_path, alone).path is None
 
 
 @pytest.mark.ranks
@@ -225,7 +208,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(world: World, shared_tmp_p
         newest_valid(shared_tmp_path, world) == (checkpoint_path(shared_tmp_path, 1), []),
         "the last one is whole",
     )
-    agree(world, sorted(path.name for path in shared_tmp_path.iterdir()) == ["000001.h5"], "nothing is left behind")
+    left = sorted(path.name for path in shared_tmp_path.iterdir())
+    agree(world, left == ["000001.h5", "latest"], "nothing is left behind")
     write_checkpoint(shared_tmp_path, 2, world, contents(world, seed=2))
     agree(world, newest_valid(shared_tmp_path, world).path == checkpoint_path(shared_tmp_path, 2), "and it goes on")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError, PhysicsError
 from hpcgauge.io.checkpoint import newest_valid
 from hpcgauge.io.folder import RunFolder
-from tests.support.jobs import ONE_ONE_TWO, PLAIN, SMALL, described, lines_of, run_here, start_job
+from tests.support.jobs import ONE_ONE_TWO, PLAIN, SMALL, described, lines_of, run_here, start_job, told_once
 from tests.support.ranks import agree
 
+pytestmark = pytest.mark.hdf5
 # From the failure to the end of the job. Seconds on a free machine; the suite shares its cores.
 SECONDS_TO_END = 20.0
 AT = 3  # the trajectory at which something happens
@@ -64,14 +64,6 @@ def undisturbed(world: World, tmp_path_factory: pytest.TempPathFactory) -> list[
     folder = tmp_path_factory.mktemp("undisturbed")
     run_here(described(*SMALL), folder, World.alone())
     return lines_of(folder)
-
-
-def told_once(job: subprocess.CompletedProcess[str], n_ranks: int) -> str:
-    """The sentence of the job's failure, which is told by one rank."""
-    sentences = re.findall(r"hpcgauge: \w+.*: .*", job.stderr)  # the launcher's words may stand on the same line
-    assert len(sentences) == 1, job.stderr
-    assert (f"of {n_ranks})" in sentences[0]) == (n_ranks > 1)
-    return sentences[0]
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2])

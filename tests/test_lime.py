@@ -7,13 +7,21 @@ from pathlib import Path
 
 import numpy
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io.gaugefile import open_gauge_file
-from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, numbers, random_links, read
+from tests.support.gaugefiles import (
+    DATA,
+    FIELD,
+    FORMAT,
+    PRIVATE,
+    SMALL,
+    lime,
+    numbers,
+    random_links,
+    read,
+)
 
 # Rounding of float32.
 SINGLE = 1e-7
@@ -113,36 +121,3 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
             open_gauge_file(path)
     with pytest.raises(FileFormatError, match="no such file"):
         open_gauge_file(tmp_path / "nothing")
-
-
-SEEDS = [
-    nersc(random_links(3), 2, "IEEE32BIG", ">f4"),
-    nersc(random_links(2), 2, "IEEE32", "<f4"),
-    lime(
-        ("ildg-format", FORMAT), ("scidac-private-record-xml", PRIVATE), FIELD, ("scidac-checksum", b"<suma>0</suma>")
-    ),
-    struct.pack("<i4i64siII", 20103, *SMALL, b"", 0, 0, 0) + numbers(random_links(3), 3, "<f4"),
-    struct.pack("<4id", 6, 2, 4, 2, 0.1) + numbers(random_links(3), 3, "<f8"),
-]
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_damaged_files_are_refused_or_read_but_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
-    content = bytearray(data.draw(st.sampled_from(SEEDS)))
-    front = st.integers(0, 700)
-    for at, value in data.draw(st.lists(st.tuples(front, st.integers(0, 255)), min_size=1, max_size=6)):
-        content[at] = value
-    if data.draw(st.booleans()):
-        del content[data.draw(st.integers(0, len(content))) :]
-    path = tmp_path / "damaged"
-    path.write_bytes(content)
-    try:
-        file = open_gauge_file(path)
-        extent, colors = file.complete()
-        U = file.read_local((0, 0, 0, 0), extent)
-    except FileFormatError as error:
-        assert str(path) in str(error)
-    else:
-        assert U.shape == (4, *reversed(extent), colors, colors)
-        assert U.nbytes <= 8 * len(content)

@@ -17,6 +17,7 @@ from hpcgauge.run.chain import ChainRun
 from tests.support.jobs import SMALL, described, lines_of, run_here, start_job
 from tests.support.ranks import agree
 
+pytestmark = pytest.mark.hdf5
 # Three updates, so that the optimiser's memory matters; checkpoints fall between the ends of phases.
 LONGER = (*SMALL, "chain.train=3", "checkpoint.every=2", "chain.produce=3")
 LAST = 7
@@ -98,6 +99,12 @@ def test_production_that_grows(world: World, shared_tmp_path: Path, whole: Path)
         run_here(described(*LONGER, f"chain.produce={produce}"), shared_tmp_path, world)
     agree(world, lines_of(shared_tmp_path) == lines_of(whole))
     agree(world, is_same_state(state_of(shared_tmp_path, LAST), state_of(whole, LAST)))
+
+
+@pytest.mark.ranks
+def test_every_so_many_checkpoints_stay(world: World, shared_tmp_path: Path) -> None:
+    run_here(described(*LONGER, "checkpoint={every: 1, keep: 1, keep_every: 3}"), shared_tmp_path, world)
+    agree(world, list(numbered(shared_tmp_path / "checkpoint")) == [7, 6, 3])
 
 
 def test_training_on_recorded_trajectories(world: World, shared_tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
-"""Runs the tests on 1, 2 and 4 ranks and tells what became of them."""
+"""Runs the tests on 1, 2 and 4 ranks and tells what became of them.
+
+Those marked `hdf5` run again with an h5py that has MPI, where the system has parallel HDF5.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -30,6 +34,14 @@ class Run:
     outcomes: dict[str, dict] = field(default_factory=dict)
     # (test, rank, text) of failures that rank 0 has not shown
     hidden: list[tuple[str, int, str]] = field(default_factory=list)
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.size} rank(s)" + (f", {self.name}" if self.name else "")
+
+    def has(self, mark: str) -> bool:
+        """True if a test with this mark was collected."""
+        return any(item.get(mark) for item in self.outcomes.values())
 
     def count(self, outcome: str) -> int:
         """The number of tests with this outcome."""
@@ -48,13 +60,13 @@ def read_outcomes(run: Run, folder: Path) -> None:
                 run.hidden.append((name, rank, item.get("text", "")))
 
 
-def run_size(size: int, arguments: list[str], seconds: float) -> Run:
-    """The tests on `size` ranks."""
+def run_size(size: int, arguments: list[str], seconds: float, variables: dict[str, str], name: str = "") -> Run:
+    """The tests on `size` ranks in an environment."""
     folder = Path(tempfile.mkdtemp(prefix=f"hpcgauge-tests-{size}-"))
     command = [sys.executable, "-m", "tests.support.one_rank", str(folder), str(seconds), "-q", *arguments]
     if size > 1:
         command = [sys.executable, str(ROOT / "tools" / "launcher.py"), "-n", str(size), *command]
-    environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ) | {"HPCGAUGE_OUTCOMES": str(folder)}
+    environment = {"OMP_NUM_THREADS": "1"} | variables | {"HPCGAUGE_OUTCOMES": str(folder)}
     start = time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
     try:
@@ -64,7 +76,7 @@ def run_size(size: int, arguments: list[str], seconds: float) -> Run:
         code = 124
     finally:
         end(process)
-    run = Run(size, code, time.monotonic() - start)
+    run = Run(size, code, time.monotonic() - start, name=name)
     read_outcomes(run, folder)
     shutil.rmtree(folder, ignore_errors=True)
     return run
@@ -112,9 +124,9 @@ def report(runs: list[Run]) -> int:
     for run in runs:
         for name, item in run.outcomes.items():
             if item["outcome"] in ("failed", "not run"):
-                print(f"{item['outcome']} on {run.size} rank(s): {name}")
+                print(f"{item['outcome']} on {run}: {name}")
         verdict = "good" if is_good(run) else f"FAILED (exit code {run.exit_code})"
-        print(f"{run.size} rank(s): {run.count('passed')} passed in {run.seconds:.0f} s, {verdict}")
+        print(f"{run}: {run.count('passed')} passed in {run.seconds:.0f} s, {verdict}")
     passed = sum(run.count("passed") for run in runs)
     bad = sum(run.count("failed") + run.count("not run") for run in runs) + len(unexcused)
     is_all_good = all(is_good(run) for run in runs) and not unexcused and passed > 0
@@ -123,16 +135,46 @@ def report(runs: list[Run]) -> int:
     return 0 if is_all_good else 1
 
 
-def main(arguments: list[str]) -> int:
-    """0 if all tests passed on all sizes and none was skipped everywhere without an excuse, else 1."""
+def all_sizes(arguments: list[str], variables: dict[str, str], name: str = "") -> list[Run]:
+    """The tests on one rank, and on several those that are for several."""
     seconds = float(os.environ.get("HPCGAUGE_TEST_SECONDS", SECONDS_PER_SIZE))
     runs: list[Run] = []
     for size in SIZES:
-        if size > 1 and not any(item.get("ranks") for item in runs[0].outcomes.values()):
-            break
-        print(f"== tests on {size} rank(s)", flush=True)
-        runs.append(run_size(size, arguments, seconds))
-    return report(runs)
+        if size == 1 or runs[0].has("ranks"):
+            print(f"== tests on {size} rank(s)" + (f", {name}" if name else ""), flush=True)
+            runs.append(run_size(size, arguments, seconds, variables, name))
+    return runs
+
+
+def with_mark(arguments: list[str], mark: str) -> list[str]:
+    """The arguments of pytest for those tests that carry the mark too."""
+    chosen = [value for option, value in itertools.pairwise(arguments) if option == "-m"]
+    return [*arguments, "-m", f"({chosen[-1]}) and {mark}" if chosen else mark]
+
+
+def with_parallel_hdf5(arguments: list[str], first: Run) -> tuple[list[Run], str]:
+    """The runs of the tests marked `hdf5` with an h5py that has MPI, and which paths of HDF5 have run, in words."""
+    if not first.has("hdf5"):
+        return [], ""
+    if os.environ.get("HPCGAUGE_TEST_HDF5") == "stock":
+        return [], "HDF5: the stock h5py alone, as HPCGAUGE_TEST_HDF5 wishes"
+    sys.path.insert(0, str(ROOT / "tools"))
+    import parallel_hdf5
+
+    variables = parallel_hdf5.prepare()
+    if variables is None:
+        return [], "HDF5: the stock h5py alone; collective writes were NOT tested"
+    words = "HDF5: the stock h5py with MPI-IO, and collective writes of an h5py with MPI"
+    return all_sizes(with_mark(arguments, "hdf5"), variables, "parallel HDF5"), words
+
+
+def main(arguments: list[str]) -> int:
+    """0 if all tests passed on all sizes and none was skipped everywhere without an excuse, else 1."""
+    runs = all_sizes(arguments, dict(os.environ))
+    parallel, words = with_parallel_hdf5(arguments, runs[0])
+    if words:
+        print(f"\n{words}")
+    return report([*runs, *parallel])
 
 
 if __name__ == "__main__":

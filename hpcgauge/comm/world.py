@@ -39,6 +39,21 @@ def launcher_size(environment: Mapping[str, str]) -> int | None:
     return 0 if any(name in environment for name in PRESENCE_VARIABLES) else None
 
 
+@contextmanager
+def without_starting_mpi() -> Iterator[None]:
+    """A block in which libraries may load mpi4py: MPI is not started by that."""
+    try:
+        from mpi4py import rc
+    except ImportError:
+        yield
+        return
+    before, rc.initialize = rc.initialize, False
+    try:
+        yield
+    finally:
+        rc.initialize = before
+
+
 def _start_mpi(environment: Mapping[str, str]) -> Any:
     """The module mpi4py.MPI with MPI running. Collective."""
     try:

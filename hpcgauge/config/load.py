@@ -30,6 +30,9 @@ SCALARS = (
 )
 
 
+MOST_NODES, MOST_DIGITS = 100_000, 100
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars; a key given twice is an error."""
 
@@ -45,7 +48,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def decimal(self, node: yaml.ScalarNode) -> int:
-        return int(self.construct_scalar(node), 10)
+        text = self.construct_scalar(node)
+        if len(text) > MOST_DIGITS:
+            raise ConfigError(f"line {node.start_mark.line + 1}: a number of {len(text)} digits")
+        return int(text, 10)
 
 
 for _tag, _pattern, _first in SCALARS:
@@ -113,7 +119,28 @@ def _document(text: str) -> Any:
 
 
 def _yaml(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)
+    """The value of a YAML text, once it is known that its aliases do not make it endless."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _nodes(node, {}) > MOST_NODES:
+            raise ConfigError(f"its aliases make more than {MOST_NODES} entries; write them out")
+        return loader.construct_document(node)
+    except RecursionError:
+        raise ConfigError("is nested too deeply, or a list in it holds itself") from None
+    finally:
+        loader.dispose()
+
+
+def _nodes(node: yaml.Node, known: dict[int, int]) -> int:
+    """The number of entries of a document, those that are repeated by an alias counted each time."""
+    if id(node) not in known:
+        inside = node.value if isinstance(node, yaml.CollectionNode) else []
+        pairs = [entry if isinstance(entry, tuple) else (entry,) for entry in inside]
+        known[id(node)] = 1 + sum(_nodes(entry, known) for pair in pairs for entry in pair)
+    return known[id(node)]
 
 
 def _override(data: dict[str, Any], override: str) -> None:

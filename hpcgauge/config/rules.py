@@ -58,16 +58,18 @@ def _guide(run: Run) -> Iterator[str]:
         yield "guide.fermion has terms but action.fermion = null; a quenched target needs guide.fermion = []"
     for i, term in enumerate(run.guide.fermion):
         if term.network is not None:
-            yield from _network(f"guide.fermion.{i}.network", term.network)
+            yield from _network(f"guide.fermion.{i}.network", term.network, run.guide.start is not None)
+    if run.guide.start is not None and not _is_trainable(run):
+        yield f"guide.start = {run.guide.start}: the guide has no network and no trained weight to start; leave it out"
 
 
-def _network(key: str, network: NetworkSection) -> Iterator[str]:
+def _network(key: str, network: NetworkSection, is_started: bool = False) -> Iterator[str]:
     kind, rows, columns = network.kind, network.parameters, COLUMNS[network.kind]
     if kind == "cask" and network.reach is None:
         yield f"{key}.reach is missing; kind: cask needs the length of its longest staple, e.g. 3"
     if kind == "covnet" and network.reach is not None:
         yield f"{key}.reach = {network.reach} means nothing for kind: covnet; leave it out or set it to null"
-    if (rows is None) == (network.start_scale is None):
+    if (rows is None) == (network.start_scale is None) and not (is_started and rows is None):
         found = "neither" if rows is None else "both"
         yield f"{key}: one of start_scale and parameters is needed, found {found}"
     if rows is None:

@@ -103,6 +103,11 @@ class GuideSection(Section):
     """The effective action that drives the trajectory."""
 
     gauge: GaugeTerm | None = Field(default=None, description="Gauge part of the guide; `null` takes the target's.")
+    start: Text | None = Field(
+        default=None,
+        description="The `network.h5` of another run, whose trained numbers this guide starts from (weights only if "
+        "`train_weights`). Extents may differ, group and architecture may not.",
+    )
     train_weights: bool = Field(default=True, description="Train the numbers in front of the fermion terms too.")
     fermion: tuple[GuideFermion, ...] = Field(
         description="Fermion terms, all on the same phi. In `--set` an entry is named by its number: "
@@ -232,7 +237,10 @@ class CheckpointSection(Section):
     """How often the state is saved."""
 
     every: Positive = Field(default=10, description="Trajectories between two checkpoints.")
-    keep: Positive = Field(default=2, description="How many checkpoints are kept.")
+    keep: Positive = Field(default=2, description="How many checkpoints are kept, the newest ones.")
+    keep_every: Count = Field(
+        default=0, description="Beside them, those after every this many trajectories are kept for ever; 0: none."
+    )
 
 
 class Run(Section):

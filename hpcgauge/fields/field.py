@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -97,6 +99,41 @@ class Field:
         """Own data as [block, lane, component]: sites in the order of memory, padding included; a view on the host, a
         copy of what a card holds."""
         return self.lattice.device.hardware.read(self.own_data).transpose(0, 2, 1)
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """How far components of a site lie from each other in `data`, and elements of a site, counted in numbers."""
+        lanes = self.lattice.lanes(self.precision)
+        return lanes, convert.reals(self.kind.element, self.colors) * lanes
+
+    def addresses(self, sites: numpy.ndarray, parities: numpy.ndarray) -> numpy.ndarray:
+        """int64: where own sites begin in `data`, in numbers. Sites count from the rank's corner, x fastest."""
+        lanes = self.lattice.lanes(self.precision)
+        positions = (sites >> 1) + parities * self.lattice.geometry.parity_sites
+        # Lanes are a power of two.
+        return (positions >> lanes.bit_length() - 1) * (lanes * self.components) + (positions & lanes - 1)
+
+    @contextmanager
+    def written_on_host(self) -> Iterator[numpy.ndarray]:
+        """All own data as an array of the host, to be filled; padding holds 1 for group elements, else 0. A card takes
+        them over at the end."""
+        self.touch()
+        hardware, own = self.lattice.device.hardware, self.own_data
+        data = own if isinstance(own, numpy.ndarray) else numpy.empty(own.shape, NUMBER[self.precision])
+        self._pad(data)
+        yield data
+        if data is not own:
+            hardware.write(own, data)
+
+    def _pad(self, data: numpy.ndarray) -> None:
+        geometry, n_lanes = self.lattice.geometry, data.shape[2]
+        half, true = geometry.parity_sites, geometry.local_volume // 2
+        unit = numpy.zeros(self.components)
+        if self.kind.is_group:
+            unit[:] = convert.unit_reals(self.kind.elements(geometry.dimensions), self.colors)
+        for first in (0, half):
+            for site in range(first + true, first + half):
+                data[site // n_lanes, :, site % n_lanes] = unit
 
     def set_blocks(self, blocks: slice, sites: numpy.ndarray) -> None:
         """Nothing; these own blocks hold the components of their sites, (site, component)."""

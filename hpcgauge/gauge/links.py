@@ -14,9 +14,7 @@ from hpcgauge.lattice.offsets import FORWARD
 
 MULTIPLY = Kernel("links.h", (writes("C", "matrix"), reads("A", "matrix"), reads("B", "matrix")), "multiply")
 UPDATE_LINKS = Kernel("links.h", (updates("U", "matrix"), reads("P", "matrix"), Numbers("step")), "update_links")
-KICK = Kernel(
-    "links.h", (updates("P", "matrix"), reads("C", "matrix"), reads("U", "matrix"), Numbers("step")), "kick"
-)
+KICK = Kernel("links.h", (updates("P", "matrix"), reads("C", "matrix"), reads("U", "matrix"), Numbers("step")), "kick")
 FORCE = Kernel("links.h", (writes("F", "matrix"), reads("C", "matrix"), reads("U", "matrix")), "force")
 KINETIC = Kernel("links.h", (reads("P", "matrix"), Sums(1)), "kinetic")
 REUNITARISE = Kernel("links.h", (updates("U", "matrix"),), "reunitarise")

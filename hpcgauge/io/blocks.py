@@ -1,9 +1,12 @@
-"""All ranks write their blocks of distributed arrays into one existing file, each at its place."""
+"""All ranks write their blocks of distributed arrays into one existing file, each at its place.
+
+One rank does so with the calls of the system, several through HDF5 where h5py has MPI, else through MPI-IO.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -11,13 +14,24 @@ import numpy
 
 from hpcgauge.comm.file import Block, write_together
 from hpcgauge.comm.world import World
+from hpcgauge.io import hdf5
 from hpcgauge.io.distributed import Distributed
+from hpcgauge.io.durable import write_fully
 
-Placed = Sequence[tuple[int, Distributed]]
+# Arrays by name, each with its offset in the file.
+Placed = Mapping[str, tuple[int, Distributed]]
 
 
-def write_blocks(path: Path, world: World, placed: Placed) -> None:
-    """Writes each array at the offset beside it, row-major and little-endian, down to the disk. Collective."""
+def write_blocks(path: Path, world: World, named: Placed) -> None:
+    """Writes each array into its dataset, row-major and little-endian, down to the disk. Collective."""
+    if world.communicator is not None and world.all(hdf5.is_parallel()):
+        hdf5.write_collectively(path, world, {name: part for name, (_, part) in named.items()})
+    else:
+        write_at(path, world, list(named.values()))
+
+
+def write_at(path: Path, world: World, placed: Sequence[tuple[int, Distributed]]) -> None:
+    """Writes each array at its offset in a file of any kind, row-major and little-endian, to the disk. Collective."""
     if world.communicator is None:
         _write_alone(path, placed)
     else:
@@ -30,7 +44,7 @@ def _bytes(part: Distributed) -> numpy.ndarray:
     return numpy.ascontiguousarray(part.local, dtype=part.local.dtype.newbyteorder("<"))
 
 
-def _write_alone(path: Path, placed: Placed) -> None:
+def _write_alone(path: Path, placed: Sequence[tuple[int, Distributed]]) -> None:
     """Writes with the calls of the system."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
@@ -55,10 +69,3 @@ def _runs(part: Distributed, data: numpy.ndarray) -> Iterator[tuple[int, numpy.n
     base = sum(start * stride for start, stride in zip(part.origin_index, strides, strict=True))
     for index in product(*(range(n) for n in part.local.shape[:cut])):
         yield base + sum(i * stride for i, stride in zip(index, strides[:cut], strict=True)), data[index]
-
-
-def write_fully(descriptor: int, data: memoryview, offset: int) -> None:
-    """Writes all bytes at an offset of an open file."""
-    while data:
-        written = os.pwrite(descriptor, data, offset)
-        data, offset = data[written:], offset + written

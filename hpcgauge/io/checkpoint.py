@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a chain in numbered files of one folder."""
+"""Checkpoints: the state of a chain in numbered files of one folder, and a pointer to the latest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import NamedTuple
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io.agreement import on_root
-from hpcgauge.io.container import PART, Contents, Slices, read_container, verify_container, write_container
+from hpcgauge.io.container import Contents, Slices, read_container, verify_container, write_container
+from hpcgauge.io.durable import PART, make_folder, put_text
 
 KIND = "checkpoint"
 NAME = re.compile(r"([0-9]{6,18})\.h5")
+# The file that names the newest checkpoint, for people and programs; a start trusts checksums instead.
+LATEST = "latest"
 
 
 class Newest(NamedTuple):
@@ -29,10 +32,11 @@ def checkpoint_path(folder: Path, trajectory: int) -> Path:
 
 
 def write_checkpoint(folder: Path, trajectory: int, world: World, contents: Contents) -> Path:
-    """The new file, whole and on the disk. Collective."""
+    """The new file, whole and on the disk; then `latest` names it. Collective."""
     path = checkpoint_path(folder, trajectory)
-    on_root(world, lambda: folder.mkdir(parents=True, exist_ok=True))
+    on_root(world, lambda: make_folder(folder))
     write_container(path, world, KIND, contents)
+    on_root(world, lambda: put_text(folder / LATEST, path.name + "\n"))
     return path
 
 
@@ -65,19 +69,21 @@ def newest_valid(folder: Path, world: World) -> Newest:
     return Newest(None, messages)
 
 
-def keep_last(folder: Path, world: World, count: int, every: int = 0) -> None:
+def keep_last(folder: Path, world: World, count: int, every: int = 0, newest: int | None = None) -> None:
     """Removes all checkpoints but the last `count` and those of multiples of `every` (0: none). Collective.
 
-    What an interrupted write left behind is removed too.
+    Those above `newest` are removed too, as a chain that went on from an older one is about to make them anew, and so
+    is what an interrupted write left behind.
     """
     if count < 1:
         raise ValueError(f"count = {count}; at least one checkpoint must be kept")
 
     def remove() -> None:
-        for number, path in list(numbered(folder).items())[count:]:
-            if not every or number % every:
-                path.unlink(missing_ok=True)
-        for path in folder.glob(f"*.h5{PART}"):
+        found = numbered(folder)
+        kept = [number for number in found if newest is None or number <= newest]
+        kept = kept[:count] + [number for number in kept[count:] if every and number % every == 0]
+        old = [path for number, path in found.items() if number not in kept]
+        for path in (*old, *folder.glob(f"*{PART}*")):
             path.unlink(missing_ok=True)
 
     on_root(world, remove)

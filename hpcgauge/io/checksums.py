@@ -1,103 +1,112 @@
-"""The checksums of gauge files, summed over any part of the sites and combined over the ranks."""
+"""What one pass over the numbers of a gauge file finds out: checksums, the link trace, links off the group."""
 
 from __future__ import annotations
 
-import zlib
-from typing import Any, Protocol, final
-
-import numpy
+import ctypes
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import final
 
 from hpcgauge.comm.world import World
-from hpcgauge.io.header import Header
+from hpcgauge.io import layouts
+from hpcgauge.io.compiled import Form, Sums, library
+from hpcgauge.io.header import BYTES, DIRECTIONS, Header
+from hpcgauge.io.layouts import Batch, Region
 
+# Bits of enum Check in gauge_sums.h.
+NERSC, SCIDAC, MILC, MIXED, TRACE, GROUP = (1 << bit for bit in range(6))
+# The check that each stored sum belongs to.
+CHECK_OF = {"checksum": NERSC, "suma": SCIDAC, "sumb": SCIDAC, "sum29": MILC, "sum31": MILC, "sum64": MIXED}
+DIGITS = {"sum64": 16}
+TRACE_UNIT = 2**40
 WORD = 2**32
+WIDE = 2**64
 
 
-class Checksum(Protocol):
-    """Sums over sites, in any order."""
-
-    def add(self, sites: numpy.ndarray, index: numpy.ndarray) -> None:
-        """Takes in sites: their bytes as in the file (site, byte) and their lexicographic numbers, x fastest."""
-
-    def sums(self, world: World) -> dict[str, int]:
-        """The sums over the sites of all ranks by name. Collective."""
+def form_of(header: Header) -> Form:
+    """The numbers of a unit of the file as compiled code reads them."""
+    _, colors, rows = header.complete()
+    links = layouts.links_of_unit(header.layout)
+    swaps = header.byte_order != sys.byteorder
+    return Form(BYTES[header.precision], swaps, colors, rows, links, header.is_quaternion)
 
 
-def rotated(word: numpy.ndarray, distance: numpy.ndarray) -> numpy.ndarray:
-    """32-bit words rotated left by 0 to 31 bits."""
-    distance = distance.astype(numpy.uint32)
-    back = (numpy.uint32(32) - distance) & numpy.uint32(31)
-    return (word << distance) | (word >> back)
+def checks_of_sums(names: Iterable[str]) -> int:
+    """The checks that compute these sums."""
+    bits = 0
+    for name in names:
+        bits |= CHECK_OF[name]
+    return bits
 
 
-def combined_by_xor(world: World, local: dict[str, int]) -> dict[str, int]:
-    """The numbers of all ranks, XORed name by name. Collective."""
-    total = dict.fromkeys(local, 0)
-    for part in world.allgather(local):
-        for name, value in part.items():
-            total[name] ^= value
-    return total
+def shown(sums: Mapping[str, int]) -> str:
+    """Sums as text, hexadecimal."""
+    return ", ".join(f"{name} {value:0{DIGITS.get(name, 8)}x}" for name, value in sums.items())
 
 
 @final
-class NerscSum:
-    """Sum mod 2^32 of the 32-bit words of the numbers."""
-
-    def __init__(self, byte_order: str) -> None:
-        self._word = ">u4" if byte_order == "big" else "<u4"
-        self._sum = 0
-
-    def add(self, sites: numpy.ndarray, index: numpy.ndarray) -> None:
-        self._sum += int(sites.reshape(-1).view(self._word).sum(dtype=numpy.uint64))
-
-    def sums(self, world: World) -> dict[str, int]:
-        """The sum over all ranks. Collective."""
-        return {"checksum": sum(world.allgather(self._sum)) % WORD}
-
-
-@final
-class ScidacSum:
-    """CRC-32 of the bytes of each site, rotated left by its number mod 29 (and mod 31), XORed."""
+class Tally:
+    """The sums over units in any order. `worst`: direction and site of the link that is furthest from the group."""
 
     def __init__(self) -> None:
-        self._sums = {"suma": 0, "sumb": 0}
+        self.record = Sums()
+        self.worst: tuple[int, tuple[int, ...]] = (0, (0,) * DIRECTIONS)
+        self._far = 0.0
 
-    def add(self, sites: numpy.ndarray, index: numpy.ndarray) -> None:
-        data, size = numpy.ascontiguousarray(sites).reshape(-1).data, sites.shape[1]
-        crc = numpy.array([zlib.crc32(data[at : at + size]) for at in range(0, len(data), size)], dtype=numpy.uint32)
-        for name, modulus in (("suma", 29), ("sumb", 31)):
-            self._sums[name] ^= int(numpy.bitwise_xor.reduce(rotated(crc, index % modulus)))
+    def locate(self, batch: Batch, memory: Region) -> None:
+        """Nothing; to be called after each batch, so that the worst link has a place."""
+        if self.record.far > self._far:
+            self._far = self.record.far
+            site, mu = batch.link(self.record.far_unit)
+            self.worst = mu + self.record.far_link, memory.coordinates(site)
 
-    def sums(self, world: World) -> dict[str, int]:
-        """Both sums over all ranks. Collective."""
-        return combined_by_xor(world, self._sums)
+    @property
+    def sums(self) -> dict[str, int]:
+        """All checksums of this rank by name, those that were not asked for too."""
+        milc = (ctypes.c_uint32 * 2)()
+        library().rotate_words(ctypes.byref(self.record), milc)
+        record = self.record
+        return {
+            "checksum": record.nersc,
+            "suma": record.suma,
+            "sumb": record.sumb,
+            "sum29": milc[0],
+            "sum31": milc[1],
+            "sum64": record.mixed,
+        }
+
+    @property
+    def trace(self) -> int | None:
+        """The sum of traces in units of 2^-40; None if one was no number."""
+        if self.record.is_broken:
+            return None
+        return int(self.record.trace_high) * WIDE + int(self.record.trace_low)
 
 
-@final
-class MilcSum:
-    """The 32-bit words as the writer saw them, word k rotated left by k mod 29 (and k mod 31), XORed."""
+@dataclass(frozen=True)
+class Found:
+    """What the tallies of all ranks say together. `trace`: a sum, NaN if a number was none. `off_group`: the distance
+    of the link furthest from the group, which is `worst`."""
 
-    def __init__(self, byte_order: str) -> None:
-        self._word = ">u4" if byte_order == "big" else "<u4"
-        self._sums = {"sum29": 0, "sum31": 0}
-
-    def add(self, sites: numpy.ndarray, index: numpy.ndarray) -> None:
-        words = sites.view(self._word).astype(numpy.uint32)
-        number = index[:, None] * words.shape[1] + numpy.arange(words.shape[1])
-        for name, modulus in (("sum29", 29), ("sum31", 31)):
-            self._sums[name] ^= int(numpy.bitwise_xor.reduce(rotated(words, number % modulus), axis=None))
-
-    def sums(self, world: World) -> dict[str, int]:
-        """Both sums over all ranks. Collective."""
-        return combined_by_xor(world, self._sums)
+    sums: dict[str, int]
+    trace: float
+    off_group: float
+    worst: tuple[int, tuple[int, ...]]
 
 
-def checksum_of(header: Header) -> Checksum | None:
-    """An empty checksum of the kind that the file stores; None if it stores none."""
-    kinds: dict[str, Any] = {
-        "checksum": lambda: NerscSum(header.byte_order),
-        "suma": ScidacSum,
-        "sum29": lambda: MilcSum(header.byte_order),
-    }
-    made: list[Checksum] = [kinds[name]() for name in header.sums if name in kinds]
-    return made[0] if made else None
+def combined(world: World, tally: Tally) -> Found:
+    """The same on every rank, and for every cut of the lattice. Collective."""
+    told = world.allgather((tally.sums, tally.trace, math.sqrt(tally.record.far), tally.worst))
+    sums = dict.fromkeys(CHECK_OF, 0)
+    for part, _, _, _ in told:
+        for name, value in part.items():
+            if name in ("checksum", "sum64"):
+                sums[name] = (sums[name] + value) % (WORD if name == "checksum" else WIDE)
+            else:
+                sums[name] ^= value
+    traces = [trace for _, trace, _, _ in told]
+    total = math.nan if None in traces else sum(trace for trace in traces if trace is not None) / TRACE_UNIT
+    off_group, worst = max((far, worst) for _, _, far, worst in told)
+    return Found(sums, total, off_group, worst)

@@ -1,42 +1,34 @@
 """One HDF5 file of contiguous datasets in global order, each with a checksum: checkpoints, networks, trajectories.
 
 The file is written beside its name, read back, brought to the disk and renamed: under its name it is always whole.
+Schema 2 is sealed (io/seal.py) and read without HDF5; files of schema 1 have no seal and are read with it.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
+from hpcgauge.io import hdf5
 from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.blocks import write_blocks
-from hpcgauge.io.distributed import (
-    MASK,
-    WORD_BYTES,
-    Distributed,
-    bytes_checksum,
-    checksum,
-    local_checksum,
-    share,
-)
-from hpcgauge.io.image import Image
+from hpcgauge.io.distributed import MASK, Distributed, bytes_checksum, checksum, local_checksum, share
+from hpcgauge.io.durable import beside, not_written, publish, remove_beside
 from hpcgauge.io.plain import to_json
+from hpcgauge.io.seal import Entry, Table, add_seal, read_seal
+from hpcgauge.io.unsealed import read_unsealed
 
-SCHEMA = 1
+SCHEMA = 2
 ATTRIBUTES = "attributes"
-PART = ".part"
+MAX_ATTRIBUTES = 1 << 20
 
 Slices = tuple[slice, ...]
 
@@ -50,143 +42,71 @@ class Contents:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Where a dataset lies in the file."""
-
-    shape: tuple[int, ...]
-    dtype: numpy.dtype
-    checksum: int
-    distributed: bool
-    offset: int
-
-
 def write_container(path: Path, world: World, kind: str, contents: Contents) -> None:
     """Writes the file, whole or not at all; replicated arrays and attributes are those of rank 0. Collective."""
-    beside = path.with_name(path.name + PART)
-    sums = {name: checksum(world, part) for name, part in contents.arrays.items()}
+    part = beside(path)
+    sums = {name: checksum(world, array) for name, array in contents.arrays.items()}
     try:
-        offsets = on_root(world, lambda: _create(beside, kind, contents, sums))
-        placed = [(offsets[name], part) for name, part in contents.arrays.items() if prod(part.global_shape)]
-        on_every_rank(world, lambda: write_blocks(beside, world, placed))
-        verify_container(beside, world, kind)
-        on_root(world, lambda: _publish(beside, path))
+        entries = on_root(world, lambda: _create(part, kind, contents, sums))
+        placed = {
+            name: (entries[name].offset, array) for name, array in contents.arrays.items() if entries[name].length
+        }
+        on_every_rank(world, lambda: write_blocks(part, world, placed))
+        on_root(world, lambda: add_seal(part, Table(kind, SCHEMA, entries)))
+        verify_container(part, world, kind)
+        on_root(world, lambda: publish(path))
     except Exception as error:
         if world.rank == 0:
-            with suppress(OSError):
-                beside.unlink()
+            remove_beside(path)
         if not isinstance(error, OSError | FileFormatError):
             raise
-        raise OSError(
-            getattr(error, "errno", None) or errno.EIO,
-            f"{path} could not be written ({error}); what was written before is whole. Free space on the disk or make "
-            "the folder writable, then start again",
-        ) from error
+        raise not_written(path, error) from error
 
 
-def _dataset(file: h5py.File, name: str, shape: tuple[int, ...], dtype: numpy.dtype, said: tuple[int, bool]) -> None:
-    """Makes a contiguous dataset whose place in the file is fixed at once."""
-    place = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    place.set_layout(h5py.h5d.CONTIGUOUS)
-    place.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    place.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    place.set_obj_track_times(False)
-    kind = h5py.h5t.py_create(dtype.newbyteorder("<"), logical=True)
-    link = h5py.h5p.create(h5py.h5p.LINK_CREATE)
-    link.set_create_intermediate_group(True)
-    made = h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), place, link))
-    made.attrs["checksum"], made.attrs["distributed"] = f"{said[0]:016x}", said[1]
+def _create(path: Path, kind: str, contents: Contents, sums: Mapping[str, int]) -> dict[str, Entry]:
+    """Makes the file, with room for all blocks; where each dataset lies. On rank 0."""
+    text = to_json(contents.attributes).encode()
+    if len(text) > MAX_ATTRIBUTES:
+        raise ValueError(f"{path.name}: attributes of {len(text)} bytes; at most {MAX_ATTRIBUTES} are possible")
+    arrays = {name: (part, sums[name]) for name, part in contents.arrays.items()}
+    said = {"hpcgauge": kind, "schema": SCHEMA}
+    return hdf5.lay_out(path, said, arrays, {**contents.replicated, ATTRIBUTES: numpy.array(text)})
 
 
-def _create(path: Path, kind: str, contents: Contents, sums: Mapping[str, int]) -> dict[str, int]:
-    """Makes the file, with room for all blocks; the offset of each distributed array. On rank 0."""
-    image = Image()
-    with h5py.File(image, "w", libver="v110") as file:
-        file.attrs["hpcgauge"], file.attrs["schema"] = kind, SCHEMA
-        for name, part in contents.arrays.items():
-            _dataset(file, name, part.global_shape, part.local.dtype, (sums[name], True))
-        text = numpy.array(to_json(contents.attributes).encode())
-        for name, array in {**contents.replicated, ATTRIBUTES: text}.items():
-            little = array.astype(array.dtype.newbyteorder("<"))
-            _dataset(file, name, array.shape, array.dtype, (bytes_checksum(little.tobytes()), False))
-            file[name][...] = little
-        offsets = {name: file[name].id.get_offset() or 0 for name in contents.arrays}
-    image.save(path)
-    return offsets
+def table_of(path: Path) -> Table:
+    """What a file says of itself: its kind ("checkpoint", "network", "links", "trajectory") and its datasets.
 
-
-def _publish(beside: Path, path: Path) -> None:
-    """Brings the file to the disk, gives it its name and brings the folder to the disk. On rank 0."""
-    _to_disk(beside, os.O_RDWR)
-    os.replace(beside, path)
-    _to_disk(path.parent, os.O_RDONLY)
-
-
-def _to_disk(path: Path, flags: int) -> None:
-    """Returns when the file or folder is on the disk."""
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """The file open for reading; whatever HDF5 finds wrong with it is a FileFormatError."""
+    FileFormatError for one that is damaged, or of a newer schema. On one rank.
+    """
     if not path.is_file():
         raise FileFormatError(f"{path}: no such file")
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            yield file
-    except FileFormatError:
-        raise
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise FileFormatError(
-            f"{path}: no whole HDF5 file of hpcgauge ({error}); use an older one, or start afresh"
-        ) from error
+    return read_seal(path, SCHEMA) or read_unsealed(path, SCHEMA)
 
 
-def _table(path: Path, kind: str) -> tuple[dict[str, Entry], dict[str, numpy.ndarray], dict[str, Any]]:
+Known = tuple[dict[str, Entry], dict[str, numpy.ndarray], dict[str, Any]]
+
+
+def _table(path: Path, kind: str) -> Known:
     """Every dataset's place, the replicated arrays and the attributes, checksums compared. On rank 0."""
-    size = path.stat().st_size if path.is_file() else 0
-    with _opened(path) as file:
-        found, schema = file.attrs.get("hpcgauge"), file.attrs.get("schema")
-        if found != kind:
-            raise FileFormatError(f"{path}: holds {found!r}, not a {kind} of hpcgauge; give another file")
-        if not isinstance(schema, numpy.integer) or schema > SCHEMA:
-            raise FileFormatError(
-                f"{path}: written in schema {schema}, this hpcgauge reads up to {SCHEMA}; install a newer hpcgauge"
-            )
-        entries: dict[str, Entry] = {}
-        file.visititems(lambda name, item: _note(entries, path, size, name, item))
-        if ATTRIBUTES not in entries:
-            raise FileFormatError(f"{path}: has no dataset {ATTRIBUTES!r}; use an older file, or start afresh")
-        replicated = {}
-        for name, entry in entries.items():
-            if not entry.distributed:
-                replicated[name] = file[name][()]
-                data = numpy.array(replicated[name], dtype=entry.dtype).tobytes()
-                _compare(path, name, entry, bytes_checksum(data))
-    attributes = json.loads(bytes(replicated.pop(ATTRIBUTES)))
-    return entries, {name: numpy.asarray(value) for name, value in replicated.items()}, attributes
-
-
-def _note(entries: dict[str, Entry], path: Path, size: int, name: str, item: Any) -> None:
-    """Enters a dataset in the table once its place is known to lie in the file."""
-    if not isinstance(item, h5py.Dataset):
-        return
-    length, offset = prod(item.shape) * item.dtype.itemsize, item.id.get_offset()
-    if item.dtype.kind not in "fciuSb" or (length and (offset is None or offset + length > size)):
-        raise FileFormatError(
-            f"{path}: dataset {name} of {length} bytes does not lie in the file of {size}; use an older one"
-        )
-    sum_, distributed = int(item.attrs["checksum"], 16), bool(item.attrs["distributed"])
-    if distributed and item.dtype.itemsize % WORD_BYTES:
-        raise FileFormatError(f"{path}: dataset {name} has numbers of type {item.dtype}; use an older file")
-    entries[name] = Entry(item.shape, item.dtype, sum_, distributed, offset or 0)
+    table = table_of(path)
+    if table.kind != kind:
+        raise FileFormatError(f"{path}: holds {table.kind!r}, not a {kind} of hpcgauge; give another file")
+    entries = dict(table.entries)
+    said = entries.get(ATTRIBUTES)
+    if said is None or said.distributed or said.length > MAX_ATTRIBUTES or said.dtype.kind != "S" or said.shape:
+        raise FileFormatError(f"{path}: has no dataset {ATTRIBUTES!r}; use an older file, or start afresh")
+    replicated = {}
+    for name, entry in entries.items():
+        if not entry.distributed:
+            replicated[name] = numpy.array(_mapped(path, entry))
+            _compare(path, name, entry, bytes_checksum(replicated[name].tobytes()))
+    try:
+        attributes = json.loads(bytes(replicated.pop(ATTRIBUTES)))
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: its attributes are no JSON ({error}); use an older file") from None
+    if not isinstance(attributes, dict):
+        raise FileFormatError(f"{path}: its attributes are no mapping; use an older file")
+    return entries, replicated, attributes
 
 
 def _compare(path: Path, name: str, entry: Entry, computed: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -12,6 +13,7 @@ from typing import final
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError
 from hpcgauge.io.agreement import on_root
+from hpcgauge.io.durable import make_folder
 
 
 @final
@@ -27,7 +29,7 @@ class RunFolder:
         """Makes the folder. On rank 0."""
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file; give a folder for the run (--out DIR)")
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
 
     @property
     def configuration(self) -> Path:
@@ -96,9 +98,10 @@ class RunFolder:
         except OSError:
             os.close(descriptor)
             raise
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._lock = descriptor
+        with suppress(OSError):  # who holds it is only told; the lock does not need room on the disk
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
     def _release(self) -> None:
         """Lets go of the lock."""

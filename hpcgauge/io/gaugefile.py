@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Literal, final
 
 import numpy
 
-from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io import lime, milc, nersc, openqcd, sites
-from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.checksums import checksum_of
-from hpcgauge.io.header import Extent, Header, checked_extent, format_extent
+from hpcgauge.gauge.links import OFF_GROUP_LIMIT
+from hpcgauge.io import hdf5links, hirep, layouts, lime, milc, nersc, openqcd
+from hpcgauge.io.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, form_of, shown
+from hpcgauge.io.compiled import Place, take
+from hpcgauge.io.header import DIRECTIONS, Extent, Header, checked_extent, format_extent
+from hpcgauge.io.layouts import Region
 
-CHECKS = ("checksum", "link_trace", "plaquette")
-# What a stored number may differ by, as in Grid; openQCD stores all digits but sums in another order.
+CHECKS = ("checksum", "link_trace", "plaquette", "group")
+# What a stored number may differ by, as in Grid; some store all digits, but sum in another order.
 TOLERANCE = {"plaquette": 1e-5, "link_trace": 1e-6}
-OPENQCD_TOLERANCE = 1e-10
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+EXACT = ("openqcd", "hirep", "hdf5")
+EXACT_TOLERANCE = 1e-10
+# Further from the group than this the nearest link means nothing.
+RECOVERABLE = 0.5
+REMEDY = "read_links(..., reunitarise=True) takes the nearest links instead"
+SHORT = -1
 START = 64
 
 
@@ -31,10 +38,11 @@ class GaugeFile:
 
     path: Path
     header: Header
+    size: int
 
     @property
     def format(self) -> str:
-        """nersc, ildg, scidac, milc or openqcd."""
+        """nersc, ildg, scidac, milc, openqcd, hirep or hdf5."""
         return self.header.format
 
     @property
@@ -67,6 +75,11 @@ class GaugeFile:
         """The stored checksums by name."""
         return self.header.sums
 
+    @property
+    def is_exact(self) -> bool:
+        """True if means are stored with all digits, of these very numbers."""
+        return self.format in EXACT and self.precision == "double"
+
     def complete(self) -> tuple[Extent, int]:
         """Extents and colours, when the file or the caller gave the extents."""
         try:
@@ -77,45 +90,80 @@ class GaugeFile:
 
     def read_local(self, origin: tuple[int, ...], local_extent: tuple[int, ...]) -> numpy.ndarray:
         """The links of a part of the lattice, complex128 (mu, t, z, y, x, row, column), nothing verified."""
-        self._check_part(origin, local_extent)
-        if self.header.layout == "odd points":
-            return openqcd.read_local(self.path, self.header, origin, local_extent)
-        return sites.read_local(self.path, self.header, origin, local_extent)
-
-    def read_verified(
-        self,
-        world: World,
-        origin: tuple[int, ...],
-        local_extent: tuple[int, ...],
-        verify: bool | Collection[str] = True,
-    ) -> numpy.ndarray:
-        """The links of this rank's part, checksum and link trace compared with the stored ones. Collective.
-
-        The parts of all ranks must make up the lattice.
-        """
-        checks = checks_of(verify)
-        checksum = checksum_of(self.header) if "checksum" in checks else None
-
-        def read() -> numpy.ndarray:
-            if checksum is None:
-                return self.read_local(origin, local_extent)
-            self._check_part(origin, local_extent)
-            return sites.read_local(self.path, self.header, origin, local_extent, checksum)
-
-        links = on_every_rank(world, read)
-        if checksum is not None:
-            self.verify_sums(checksum.sums(world))
-        if "link_trace" in checks and "link_trace" in self.facts:
-            self.verify_fact("link_trace", link_trace(world, links))
+        region, (_, colors) = self.region(origin, local_extent), self.complete()
+        links = numpy.empty((DIRECTIONS, *reversed(region.local), colors, colors), numpy.complex128)
+        self.take(region, Place.of_array(links), 0)
         return links
+
+    def region(self, origin: tuple[int, ...], local_extent: tuple[int, ...]) -> Region:
+        """A part of the lattice. ValueError if it does not lie in it."""
+        extent, _ = self.complete()
+        for start, n, whole in zip(origin, local_extent, extent, strict=True):
+            if not 0 <= start < start + n <= whole:
+                raise ValueError(
+                    f"the part of extents {format_extent(local_extent)} at {origin} does not lie in "
+                    f"{format_extent(extent)}"
+                )
+        return Region(extent, origin, local_extent)  # type: ignore[arg-type]
+
+    def take(self, region: Region, place: Place | None, checks: int, before: Tally | None = None) -> Tally:
+        """What these checks found in a part of the lattice, and before.
+
+        Its links lie in the place, if one is given; else the part is one of the file."""
+        tally, form, layout = before or Tally(), form_of(self.header), self.header.layout
+        batches = layouts.writing(layout, region, region) if place is None else layouts.reading(layout, region)
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            if os.fstat(descriptor).st_size != self.size:
+                raise self._changed(os.fstat(descriptor).st_size)
+            for batch in batches:
+                problem = take(descriptor, self.header.offset, form, batch, place, (checks, tally.record))
+                if problem == SHORT:
+                    raise self._changed(os.fstat(descriptor).st_size)
+                if problem:
+                    raise OSError(problem, os.strerror(problem), str(self.path))
+                tally.locate(batch, region)
+        finally:
+            os.close(descriptor)
+        return tally
+
+    def _changed(self, size: int) -> FileFormatError:
+        return FileFormatError(
+            f"{self.path}: had {self.size} bytes when its header was read and now has {size}; somebody is writing it: "
+            "wait until it is whole"
+        )
+
+    def checks(self, names: Collection[str]) -> int:
+        """The bits of the checks of these names that the file stores something for."""
+        bits = (GROUP if "group" in names else 0) | (checks_of_sums(self.sums) if "checksum" in names else 0)
+        return bits | (TRACE if "link_trace" in names and "link_trace" in self.facts else 0)
+
+    def verify_found(self, found: Found, names: Collection[str], limit: float | None = None) -> None:
+        """Nothing, if the numbers give what the header stores, and are links up to `limit` (that of the precision)."""
+        if "checksum" in names:
+            self.verify_sums(found.sums)
+        if "link_trace" in names:
+            self.verify_fact("link_trace", self.link_trace(found))
+        limit = limit or OFF_GROUP_LIMIT[self.precision]
+        if "group" in names and not found.off_group <= limit:
+            mu, site = found.worst
+            raise FileFormatError(
+                f"{self.path}: link mu = {mu} at site {site} is off SU({self.colors}) by {found.off_group:.3g}, over "
+                f"{limit:g}; " + (REMEDY if limit < RECOVERABLE else "fetch the file again")
+            )
+
+    def link_trace(self, found: Found) -> float:
+        """The mean of Re tr U / N over all links, from what was found in all of them."""
+        extent, colors = self.complete()
+        return found.trace / (prod(extent) * DIRECTIONS * colors)
 
     def verify_sums(self, computed: Mapping[str, int]) -> None:
         """Nothing, if the computed checksums are the stored ones."""
         if any(self.sums[name] != computed[name] for name in self.sums):
-            stored = ", ".join(f"{name} {value:08x}" for name, value in self.sums.items())
-            found = ", ".join(f"{name} {value:08x}" for name, value in computed.items())
+            given = {name: computed[name] for name in self.sums}
             raise FileFormatError(
-                f"{self.path}: the {self.format} header stores the checksums {stored}, the data give {found}; the "
+                f"{self.path}: the {self.format} header stores the checksums {shown(self.sums)}, the data give "
+                f"{shown(given)}; the "
                 "file is damaged: fetch it again, or read it with verify=False if you know why"
             )
 
@@ -125,22 +173,13 @@ class GaugeFile:
         `rounding` is what the measurement may add to the allowed difference.
         """
         stored = self.facts.get(name)
-        allowed = rounding + (OPENQCD_TOLERANCE if self.format == "openqcd" else TOLERANCE[name])
+        allowed = rounding + (EXACT_TOLERANCE if self.is_exact else TOLERANCE[name])
         if isinstance(stored, float) and not abs(stored - measured) <= allowed:
             raise FileFormatError(
                 f"{self.path}: the {self.format} header stores {name} = {stored:.12g}, the data give {measured:.12g} "
                 f"(allowed difference {allowed:g}); the file is damaged or its order of indices is another: fetch it "
                 "again, or read it with verify=False if you know why"
             )
-
-    def _check_part(self, origin: tuple[int, ...], local_extent: tuple[int, ...]) -> None:
-        extent, _ = self.complete()
-        for start, n, whole in zip(origin, local_extent, extent, strict=True):
-            if not 0 <= start < start + n <= whole:
-                raise ValueError(
-                    f"the part of extents {format_extent(local_extent)} at {origin} does not lie in "
-                    f"{format_extent(extent)}"
-                )
 
 
 def checks_of(verify: bool | Collection[str]) -> tuple[str, ...]:
@@ -151,14 +190,6 @@ def checks_of(verify: bool | Collection[str]) -> tuple[str, ...]:
     if isinstance(verify, str) or unknown:
         raise ValueError(f"verify = {verify!r}; expected True, False or some of the names {', '.join(CHECKS)}")
     return tuple(verify)
-
-
-def link_trace(world: World, links: numpy.ndarray) -> float:
-    """The mean of Re tr U / N over the links of all ranks. Collective."""
-    with numpy.errstate(all="ignore"):
-        trace = float(numpy.einsum("...aa->...", links).real.sum())
-    parts = world.allgather((trace, links.size // links.shape[-1]))
-    return sum(total for total, _ in parts) / sum(number for _, number in parts)
 
 
 def open_gauge_file(path: str | Path, extent: tuple[int, ...] | None = None) -> GaugeFile:
@@ -182,7 +213,7 @@ def open_gauge_file(path: str | Path, extent: tuple[int, ...] | None = None) -> 
                 )
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
-    return GaugeFile(path, header)
+    return GaugeFile(path, header, size)
 
 
 def _read_header(path: Path, size: int, start: bytes) -> Header:
@@ -195,29 +226,11 @@ def _read_header(path: Path, size: int, start: bytes) -> Header:
         return milc.read_header(path, size)
     if openqcd.is_openqcd(start, size):
         return openqcd.read_header(path, size)
-    if start.startswith(HDF5_MAGIC):
-        raise FileFormatError(
-            "an HDF5 file, not a gauge file; a checkpoint is resumed by `hpcgauge run ... --out FOLDER`"
-        )
+    if hirep.is_hirep(start, size):
+        return hirep.read_header(path, size)
+    if start.startswith(hdf5links.MAGIC):
+        return hdf5links.read_header(path, size)
     raise FileFormatError(
-        f"starts with {start[:12]!r} and has {size} bytes; expected a gauge field in NERSC, ILDG, SciDAC, MILC or "
-        "openQCD form"
+        f"starts with {start[:12]!r} and has {size} bytes; expected a gauge field in NERSC, ILDG, SciDAC, MILC, "
+        "openQCD, HiRep or our HDF5 form"
     )
-
-
-def read_links_array(
-    path: str | Path,
-    world: World,
-    part: Callable[[Extent, int], tuple[Extent, Extent]],
-    extent: tuple[int, ...] | None = None,
-    verify: bool | Collection[str] = True,
-) -> tuple[GaugeFile, numpy.ndarray]:
-    """The file and this rank's links, complex128 (mu, t, z, y, x, row, column). Collective.
-
-    Checksum and link trace are compared with the stored ones. `part(extent, colors)` gives origin and local extents of
-    this rank. A stored plaquette is left to the caller, who has the ghosts: file.verify_fact("plaquette", value).
-    """
-    file = on_root(world, lambda: open_gauge_file(path, extent))
-    known, colors = file.complete()
-    origin, local_extent = on_every_rank(world, lambda: part(known, colors))
-    return file, file.read_verified(world, origin, local_extent, verify)

@@ -15,6 +15,9 @@ LARGEST_EXTENT = 65536
 LARGEST_COLORS = 64
 
 Extent = tuple[int, int, int, int]
+Precision = Literal["single", "double"]
+ByteOrder = Literal["big", "little"]
+Layout = Literal["sites", "points", "odd points", "planes"]
 BYTES = {"single": 4, "double": 8}
 
 
@@ -25,24 +28,22 @@ class Header:
     format: str
     extent: Extent | None
     colors: int | None
-    precision: Literal["single", "double"]
-    byte_order: Literal["big", "little"]
+    precision: Precision
+    byte_order: ByteOrder
     offset: int
     length: int
     rows: int | None = None
-    layout: Literal["sites", "odd points"] = "sites"
+    layout: Layout = "sites"
+    is_quaternion: bool = False
     facts: Mapping[str, float | str] = field(default_factory=dict)
     sums: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def real(self) -> str:
-        """The numpy type of one real number in the file."""
-        return f"{'>' if self.byte_order == 'big' else '<'}f{BYTES[self.precision]}"
 
     def complete(self) -> tuple[Extent, int, int]:
         """Extent, colours and stored rows of each matrix, when all are known."""
         if self.extent is None or self.colors is None:
-            raise FileFormatError("the file holds no lattice extents: give them as extent=(x, y, z, t)")
+            raise FileFormatError(
+                "the file holds no lattice extents: give them as extent=(x, y, z, t) or --extent X,Y,Z,T"
+            )
         return self.extent, self.colors, self.colors if self.rows is None else self.rows
 
     def at(self, extent: Extent) -> Header:
@@ -61,6 +62,14 @@ def checked_extent(extent: object, source: str) -> Extent:
     return numbers
 
 
+def parsed_extent(text: str) -> Extent:
+    """The extents in a text X,Y,Z,T. ValueError for any other."""
+    parts = text.split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"extent {text!r}; expected X,Y,Z,T, four whole numbers")
+    return checked_extent(tuple(int(part) for part in parts), "the command line")
+
+
 def colors_from_length(length: int, extent: Extent, real_bytes: int) -> int:
     """The N of N x N complex matrices, four on each site, that make data of this length."""
     sites = prod(extent)
@@ -74,6 +83,13 @@ def colors_from_length(length: int, extent: Extent, real_bytes: int) -> int:
             "give the right extent=(x, y, z, t) or fetch the file again"
         )
     return colors
+
+
+def finite(value: float, name: str) -> float:
+    """The value, if it is a number that a mean of traces can be."""
+    if not abs(value) <= LARGEST_COLORS:
+        raise FileFormatError(f"{name} is {value}; expected a mean of traces: the header is damaged, fetch it again")
+    return value
 
 
 def data_length(extent: Extent, colors: int, rows: int, real_bytes: int) -> int:

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, final
 
-from hpcgauge.io.blocks import write_fully
+from hpcgauge.io.durable import write_fully
 
 PAGE = 4096
 

@@ -24,7 +24,9 @@ from hpcgauge.io.header import (
 MAGIC = bytes.fromhex("456789ab")
 RECORD_HEADER = struct.Struct(">IHHQ128s")
 ALIGNMENT = 8
+MESSAGE_BEGINS, MESSAGE_ENDS = 0x8000, 0x4000
 LARGEST_TEXT = 1 << 20
+LARGEST_NAME = 1000
 MOST_RECORDS = 4096
 FIELDS = ("ildg-binary-data", "scidac-binary-data")
 TEXTS = (
@@ -172,3 +174,36 @@ def _colors(length: int, extent: Extent, precision: Literal["single", "double"],
             f"<datacount> is {count}; expected {DIRECTIONS} matrices on each site: this is no gauge field"
         )
     return colors
+
+
+def _record(kind: str, data: bytes, flags: int = 0) -> bytes:
+    """A record with its header and padding."""
+    return _record_start(kind, len(data), flags) + data + bytes(-len(data) % ALIGNMENT)
+
+
+def _record_start(kind: str, length: int, flags: int = 0) -> bytes:
+    return RECORD_HEADER.pack(int.from_bytes(MAGIC, "big"), 1, flags, length, kind.encode())
+
+
+def start_of(header: Header) -> bytes:
+    """What an ILDG file has before the numbers: its description, its logical name, the header of the binary record."""
+    extent, _, _ = header.complete()
+    sizes = "".join(f"<l{name}>{n}</l{name}>" for name, n in zip("xyzt", extent, strict=True))
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?><ildgFormat xmlns="http://www.lqcd.org/ildg" '
+        'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+        'xsi:schemaLocation="http://www.lqcd.org/ildg filefmt.xsd"><version>1.0</version><field>su3gauge</field>'
+        f"<precision>{8 * BYTES[header.precision]}</precision>{sizes}</ildgFormat>"
+    )
+    name = str(header.facts.get("logical_file_name", "lfn://hpcgauge/unnamed")).encode(errors="replace")[:LARGEST_NAME]
+    described = _record("ildg-format", text.encode(), MESSAGE_BEGINS) + _record("ildg-data-lfn", name)
+    return described + _record_start("ildg-binary-data", header.length)
+
+
+def end_of(header: Header, suma: int, sumb: int) -> bytes:
+    """What an ILDG file has after the numbers: padding and checksums."""
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?><scidacChecksum><version>1.0</version>'
+        f"<suma>{suma:08x}</suma><sumb>{sumb:08x}</sumb></scidacChecksum>"
+    )
+    return bytes(-header.length % ALIGNMENT) + _record("scidac-checksum", text.encode(), MESSAGE_ENDS)

@@ -14,6 +14,7 @@ OLD_MAGIC = 59354
 COLORS = 3
 # Magic, extents (x, y, z, t), time stamp, site order, sum29, sum31.
 LAYOUT = "i4i64siII"
+STAMP = 64
 BYTES_OF_HEADER = struct.calcsize("<" + LAYOUT)
 
 
@@ -45,3 +46,10 @@ def read_header(path: Path, size: int) -> Header:
     facts = {"time_stamp": stamp.split(b"\0", 1)[0].decode("ascii", errors="replace")}
     sums = {"sum29": sum29, "sum31": sum31}
     return Header("milc", extent, COLORS, "single", order, BYTES_OF_HEADER, length, facts=facts, sums=sums)
+
+
+def start_of(header: Header, sums: tuple[int, int]) -> bytes:
+    """What stands before the numbers."""
+    extent, _, _ = header.complete()
+    stamp = str(header.facts.get("time_stamp", "")).encode("ascii", errors="replace")[: STAMP - 1]
+    return struct.pack(("<" if header.byte_order == "little" else ">") + LAYOUT, MAGIC, *extent, stamp, 0, *sums)

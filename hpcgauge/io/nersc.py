@@ -18,6 +18,7 @@ from hpcgauge.io.header import (
     Header,
     checked_extent,
     data_length,
+    finite,
     format_extent,
 )
 
@@ -86,9 +87,10 @@ def _number(keys: dict[str, str], key: str) -> int:
 def _real(value: str, key: str) -> float:
     """The real number of a key."""
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
         raise FileFormatError(f"{key} is {value[:40]!r}; expected a number") from None
+    return finite(number, key)
 
 
 def _hexadecimal(value: str) -> int:
@@ -144,3 +146,25 @@ def _order_by_unitarity(
             "little); correct the header to ...BIG or ...LITTLE"
         )
     return "big" if big else "little"
+
+
+def start_of(header: Header, link_trace: float, plaquette: float, checksum: int, made: tuple[str, str]) -> bytes:
+    """What stands before the numbers; `made`: by what and when."""
+    extent, colors, rows = header.complete()
+    form = "4D_SU3_GAUGE" if rows < colors else f"4D_SU{colors}_GAUGE_{colors}x{colors}"
+    keys = {"HDR_VERSION": "1.0", "DATATYPE": form, "STORAGE_FORMAT": "1.0"}
+    keys |= {f"DIMENSION_{mu + 1}": str(n) for mu, n in enumerate(extent)}
+    keys |= {"LINK_TRACE": f"{link_trace:18.15f}", "PLAQUETTE": f"{plaquette:18.15f}"}
+    keys |= {f"BOUNDARY_{mu + 1}": "PERIODIC" for mu in range(DIRECTIONS)}
+    keys |= {"CHECKSUM": f"{checksum:08x}"}
+    defaults = {"ENSEMBLE_ID": "hpcgauge", "ENSEMBLE_LABEL": "", "SEQUENCE_NUMBER": "0", "CREATOR": made[0]}
+    keys |= {key: _one_line(header.facts.get(key.lower(), value)) for key, value in defaults.items()}
+    bits, order = 8 * BYTES[header.precision], header.byte_order.upper()
+    keys |= {"CREATION_DATE": made[1], "ARCHIVE_DATE": made[1], "FLOATING_POINT": f"IEEE{bits}{order}"}
+    lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
+    return MAGIC + b"\n" + lines.encode("ascii") + b"END_HEADER\n"
+
+
+def _one_line(value: float | str) -> str:
+    """The value as a line of the header holds it."""
+    return " ".join(str(value).split()).encode("ascii", errors="replace").decode("ascii")[:200]

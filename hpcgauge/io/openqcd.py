@@ -6,8 +6,6 @@ import struct
 from math import prod
 from pathlib import Path
 
-import numpy
-
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io.header import DIRECTIONS, LARGEST_EXTENT, Header
 
@@ -35,7 +33,7 @@ def read_header(path: Path, size: int) -> Header:
     if not is_openqcd(start, size):
         raise FileFormatError("the extents in the first 16 bytes do not give the size of the file; fetch it again")
     t, x, y, z, plaquette = START.unpack(start)
-    facts: dict[str, float | str] = {"plaquette": plaquette / COLORS}
+    facts: dict[str, float | str] = {"plaquette": plaquette / COLORS, "plaquette_trace": plaquette}
     return Header(
         "openqcd",
         (x, y, z, t),
@@ -49,22 +47,7 @@ def read_header(path: Path, size: int) -> Header:
     )
 
 
-def read_local(path: Path, header: Header, origin: tuple[int, ...], local_extent: tuple[int, ...]) -> numpy.ndarray:
-    """The links of a part of the lattice, complex128 (mu, t, z, y, x, row, column).
-
-    The file counts points as ((t X + x) Y + y) Z + z, keeps the odd ones, and stores for each the links of
-    t, x, y, z, forward before backward: U_mu(x) of an even x is the backward link of x + mu.
-    """
-    extent, colors, _ = header.complete()
-    points = numpy.memmap(path, "<c16", "r", header.offset, (prod(extent) // 2, LINKS_OF_A_POINT, colors, colors))
-    links = numpy.empty((DIRECTIONS, *reversed(local_extent), colors, colors), numpy.complex128)
-    x, y, z = (numpy.arange(local_extent[mu]) + origin[mu] for mu in range(3))
-    for local_t in range(local_extent[3]):
-        site = numpy.broadcast_arrays(x, y[:, None], z[:, None, None], numpy.array(local_t + origin[3]))
-        even = sum(site) % 2 == 0
-        for mu in range(DIRECTIONS):
-            at = [site[nu] if nu != mu else (site[nu] + even) % extent[nu] for nu in range(DIRECTIONS)]
-            number = ((at[3] * extent[0] + at[0]) * extent[1] + at[1]) * extent[2] + at[2]
-            forward = 2 * ((mu + 1) % DIRECTIONS)
-            links[mu, local_t] = points[number // 2, forward + even]
-    return links
+def start_of(header: Header, plaquette_trace: float) -> bytes:
+    """What stands before the numbers."""
+    (x, y, z, t), _, _ = header.complete()
+    return START.pack(t, x, y, z, plaquette_trace)

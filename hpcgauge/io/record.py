@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, final
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError, PhysicsError
 from hpcgauge.io.agreement import on_root
-from hpcgauge.io.blocks import write_fully
+from hpcgauge.io.durable import to_disk, write_fully
 from hpcgauge.io.plain import is_finite, plain, to_json
 
 READ_AT_ONCE = 1 << 20
+MOST_BRACKETS = 10_000
 
 
 class Mark(NamedTuple):
@@ -41,8 +42,12 @@ class History:
 
     def _start(self) -> int:
         """The length of the file, which is made if it is not there. On rank 0."""
+        is_new = not self.path.exists()
         with self.path.open("ab") as file:
-            return file.tell()
+            length = file.tell()
+        if is_new:
+            to_disk(self.path.parent)
+        return length
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Adds one line on rank 0 (nothing on other ranks); a number that is not finite is lost physics."""
@@ -62,13 +67,17 @@ class History:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"{self.path} could not be written ({error.strerror}); free space on the disk or make the file "
-                "writable, then start again: the run goes on from its last checkpoint",
-            ) from error
+            raise self._not_written(error) from error
         self._length += len(line)
         self._hash.update(line)
+
+    def _not_written(self, error: OSError) -> OSError:
+        """The error that says what to do."""
+        return OSError(
+            error.errno,
+            f"{self.path} could not be written ({error.strerror}); free space on the disk or make the file "
+            "writable, then start again: the run goes on from its last checkpoint",
+        )
 
     def mark(self) -> Mark:
         """Length and hash of what is written, brought to the disk first: for the checkpoint. Collective."""
@@ -76,11 +85,10 @@ class History:
 
     def _synchronised(self) -> Mark:
         """The mark, once the lines are on the disk. On rank 0."""
-        descriptor = os.open(self.path, os.O_RDWR)
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            to_disk(self.path)
+        except OSError as error:
+            raise self._not_written(error) from error
         return Mark(self._length, self._hash.hexdigest())
 
     def truncate_to(self, mark: Mark) -> None:
@@ -112,12 +120,19 @@ def _hash_of(path: Path, length: int) -> Any:
 
 def read_history(path: str | Path) -> list[dict[str, Any]]:
     """The records of a file, the oldest first; a last line without its end is left out."""
-    records = []
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            records.append(json.loads(line))
-        except ValueError as error:
-            raise FileFormatError(
-                f"{path}: line {number} is no JSON ({error}); remove it or put the original back"
-            ) from None
-    return records
+    lines = Path(path).read_bytes().split(b"\n")[:-1]
+    return [_record(line, f"{path}: line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def _record(line: bytes, where: str) -> dict[str, Any]:
+    """The record in a line; FileFormatError if that is no mapping from names to values."""
+    try:
+        # Python's reader needs much memory for deep nesting before it gives up.
+        if line.count(b"[") + line.count(b"{") > MOST_BRACKETS:
+            raise ValueError("nested")
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{where} is no JSON ({error}); remove it or put the original back") from None
+    if not isinstance(record, dict):
+        raise FileFormatError(f"{where} holds {line[:40]!r}, no mapping; remove it or put the original back")
+    return record

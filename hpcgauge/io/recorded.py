@@ -11,6 +11,7 @@ from hpcgauge.io.agreement import on_root
 from hpcgauge.io.checkpoint import checkpoint_path, numbered
 from hpcgauge.io.container import Contents, Slices, read_container, write_container
 from hpcgauge.io.distributed import Distributed
+from hpcgauge.io.durable import make_folder
 
 KIND = "trajectory"
 START, END = "start", "end"
@@ -27,7 +28,7 @@ def record_trajectory(
     if not {START, END} <= set(arrays):
         raise ValueError(f"a recorded trajectory needs the links {START!r} and {END!r}; given are {', '.join(arrays)}")
     path = checkpoint_path(folder, trajectory)
-    on_root(world, lambda: folder.mkdir(parents=True, exist_ok=True))
+    on_root(world, lambda: make_folder(folder))
     write_container(path, world, KIND, Contents(arrays, {}, {**attributes, "trajectory": trajectory}))
     return path
 

@@ -33,7 +33,10 @@ class History:
     def column(self, key: str) -> NDArray[numpy.float64]:
         """One number of every record; NaN where a record has none."""
         values = [record.get(key) for record in self.records]
-        return numpy.array([numpy.nan if value is None else float(value) for value in values], dtype=numpy.float64)
+        try:
+            return numpy.array([numpy.nan if value is None else float(value) for value in values], dtype=numpy.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise FileFormatError(f"history.jsonl: {key} is not a number everywhere ({error})") from None
 
     def has(self, key: str) -> bool:
         """True if a record has this number."""

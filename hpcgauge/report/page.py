@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from hpcgauge.errors import FileFormatError
+from hpcgauge.io.durable import make_folder, put_text
 from hpcgauge.observables.statistics import exp_minus_dH, gamma, twice_negative
 from hpcgauge.report.figures import panels
 from hpcgauge.report.history import History, RunFolder, read_folder
@@ -89,10 +90,8 @@ def write_page(folder: str | Path) -> Path:
     """The path of the page, written anew from what the run folder holds."""
     run = read_folder(folder)
     path = run.path / "report" / "index.html"
-    path.parent.mkdir(exist_ok=True)
-    beside = path.with_suffix(".html.new")
-    beside.write_text(page(run), encoding="utf-8")
-    os.replace(beside, path)
+    make_folder(path.parent)
+    put_text(path, page(run))
     return path
 
 
@@ -100,18 +99,28 @@ def page(run: RunFolder) -> str:
     """The page as text."""
     stored = run.path / "config.yaml"
     text = stored.read_text(encoding="utf-8") if stored.is_file() else ""
-    configuration = yaml.safe_load(text) if text else {}
     results = results_of(run)
     return PAGE.format(
         title=html.escape(f"hpcgauge: {run.path.resolve().name}"),
         css=CSS,
-        about=html.escape(about(configuration)) if isinstance(configuration, dict) else "",
+        about=html.escape(about_run(run.path)),
         verdict=html.escape(verdict(results)),
         numbers="".join(_tile(label, shown(results[key])) for key, label in TILES if results.get(key) is not None),
         figures="".join(_figure(panel) for panel in panels(run)),
         table=_table(run),
         configuration=_configuration(text),
     )
+
+
+def about_run(folder: Path) -> str:
+    """The run of a folder in one line, nothing without a configuration there. FileFormatError if that is none."""
+    stored = folder / "config.yaml"
+    try:
+        text = stored.read_text(encoding="utf-8") if stored.is_file() else ""
+        return about(yaml.safe_load(text) or {})
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError, yaml.YAMLError) as error:
+        what = str(error).splitlines() or [type(error).__name__]
+        raise FileFormatError(f"{stored}: no configuration of a run ({what[0]}); put the original back") from None
 
 
 def about(configuration: dict[str, Any]) -> str:

@@ -27,6 +27,8 @@ def name_of(chain: str) -> str:
 def color_of(chain: str) -> str:
     """Its colour."""
     return CONTROL.get(chain, OTHER[sum(chain.encode()) % len(OTHER)])
+
+
 SIZE = (4.8, 3.3)  # inches: one column of the page, still readable when a phone shrinks it
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

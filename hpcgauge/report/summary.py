@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy
 from rich.table import Table
 
+from hpcgauge.io.durable import put_text
 from hpcgauge.observables.statistics import (
     Estimate,
     acceptance,
@@ -42,10 +42,7 @@ LABELS = {
 def summarise(folder: str | Path) -> dict[str, Any]:
     """The results of a run folder, {value, error} each or None without such a chain; written to summary.json too."""
     results = results_of(read_folder(folder))
-    path = Path(folder) / "summary.json"
-    beside = path.with_suffix(".json.new")
-    beside.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    put_text(Path(folder) / "summary.json", json.dumps(results, indent=2) + "\n")
     return results
 
 

@@ -133,13 +133,14 @@ def _guide_term(run: Run, number: int, term: GuideFermion) -> AbstractAction:
 
 
 def _start_values(run: Run, number: int, network: NetworkSection) -> numpy.ndarray:
-    """Given values, or normal ones of width `start_scale`, the same on every rank."""
+    """Given values, or normal ones of width `start_scale`, the same on every rank; zeros where a file gives them."""
     if network.parameters is not None:
         rows = numpy.array(network.parameters)
         return numpy.tile(rows, (network.layers // len(rows), 1))
-    assert network.start_scale is not None
-    draw = Draw(Stream.PARAMETERS, run.chain.seed, instance=number)
     columns = 4 if network.kind == "cask" else 1
+    if network.start_scale is None:
+        return numpy.zeros((network.layers, columns))
+    draw = Draw(Stream.PARAMETERS, run.chain.seed, instance=number)
     values = [_normal(draw, component) for component in range(network.layers * columns)]
     return network.start_scale * numpy.array(values).reshape(network.layers, columns)
 

@@ -6,16 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
+import numpy
+
 from hpcgauge.config import Run
 from hpcgauge.errors import ConfigError
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
+from hpcgauge.io.durable import make_folder
 from hpcgauge.io.record import BEGINNING, History, read_history
 from hpcgauge.observables.condensate import condensate
 from hpcgauge.observables.loops import polyakov_loop, wilson_loop
 from hpcgauge.report.progress import Progress
-from hpcgauge.run import build, stored
+from hpcgauge.run import build, stored, trained
 from hpcgauge.run.stopping import Stopping
 from hpcgauge.sampler.chain import Chain, ChainState, Hooks, Phase
 from hpcgauge.sampler.hmc import State
@@ -37,13 +40,15 @@ class ChainRun:
     def __init__(self, run: Run, folder: Path, lattice: Lattice, progress: Progress, label: str = ""):
         self.config, self.folder, self.lattice = run, folder, lattice
         self.progress, self.label = progress, label
+        on_root(lattice.world, lambda: make_folder(folder))
         guide = build.guide_of(run)
+        if guide is not None:
+            guide = trained.started(guide, run, lattice, folder, progress.note)
         self.plain = build.sampler_of(run, None)
         self.hmc = self.plain if guide is None else build.sampler_of(run, guide)
         self.trainable = None if guide is None else build.trainable_of(run, guide)
         self.is_recorded = run.training is not None and run.training.source == "recorded"
         self.phase = ""
-        on_root(lattice.world, lambda: folder.mkdir(parents=True, exist_ok=True))
         self.history = History(folder / "history.jsonl", lattice.world)
 
     def run(self, start: Field | None, stopping: Stopping) -> ChainState:
@@ -68,7 +73,7 @@ class ChainRun:
     def _refuse_lost_checkpoints(self, messages: list[str]) -> None:
         """Nothing; ConfigError when the history is longer than that of a run that ended before its first checkpoint."""
         done = on_root(self.lattice.world, lambda: len(read_history(self.folder / "history.jsonl")))
-        if messages or done >= self.config.checkpoint.every:
+        if messages or done > self.config.checkpoint.every:
             raise ConfigError(
                 f"{self.folder} has {done} trajectories in history.jsonl but no whole checkpoint to go on from; put "
                 "checkpoint/ back, or give another folder (--out DIR)" + "".join(f" ({text})" for text in messages)
@@ -128,8 +133,8 @@ class ChainRun:
         return found
 
     def _checkpoint(self, now: ChainState) -> None:
-        mark, keep = self.history.mark(), self.config.checkpoint.keep
-        stored.save_state(self.folder / "checkpoint", self.lattice, now, mark, keep)
+        mark, section = self.history.mark(), self.config.checkpoint
+        stored.save_state(self.folder / "checkpoint", self.lattice, now, mark, section)
 
     def _keep(self, phase: str, proposal: Proposal) -> None:
         if phase == "train" and self.is_recorded:
@@ -143,15 +148,18 @@ class ChainRun:
         if self.trainable is None:
             return now
         if self.is_recorded:
-            now = replace(now, learned=self._fitted())
+            learned, history = self._fitted()
+            now = replace(now, learned=learned)
+        else:
+            history = trained.live_history(self.history.path, self.lattice.world)
         assert now.learned is not None
-        path, names = self.folder / "network.h5", self.trainable.names
-        stored.save_guide(path, self.config, self.lattice, names, now.learned.vector)
-        trained = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, now.learned.vector, strict=True))
-        self.progress.note(f"{self.label or 'guide'}: trained {trained}")
+        path, vector = self.folder / "network.h5", now.learned.vector
+        trained.save_guide(path, self.config, self.lattice, self.trainable, vector, history)
+        told = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.trainable.names, vector, strict=True))
+        self.progress.note(f"{self.label or 'guide'}: trained {told}")
         return now
 
-    def _fitted(self) -> Learned:
+    def _fitted(self) -> tuple[Learned, dict[str, numpy.ndarray]]:
         section, trainable = self.config.training, self.trainable
         assert section is not None and section.recorded is not None and trainable is not None
         proposals = stored.read_proposals(self.folder / "trajectories", self.lattice, section.recorded.trajectories)
@@ -160,7 +168,7 @@ class ChainRun:
         if fitted.means:
             first, last = fitted.means[0], fitted.means[-1]
             self.progress.note(f"fit to {len(proposals)} trajectories: mean loss {first:.4g}, at the end {last:.4g}")
-        return fitted.learned
+        return fitted.learned, {"loss": numpy.array(fitted.means)}
 
     def _before(self, phase: str) -> int:
         chain = self.config.chain

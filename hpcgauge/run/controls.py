@@ -37,7 +37,9 @@ def control(run: Run, name: str) -> Run:
         "stout": (bare.model_copy(update={"network": ONE_RHO}),),
         "network_alone": tuple(term.model_copy(update={"weight": 1.0}) for term in run.guide.fermion),
     }
-    guide = run.guide.model_copy(update={"train_weights": name == "weight", "fermion": terms[name]})
+    start = run.guide.start if name == "network_alone" else None
+    changes = {"train_weights": name == "weight", "fermion": terms[name], "start": start}
+    guide = run.guide.model_copy(update=changes)
     lengths = {"thermalise": 0, "train": 0 if name == "nothing" else run.control.train, "produce": run.control.produce}
     chain = run.chain.model_copy(update={**lengths, "seed": _seed(run, name)})
     return run.model_copy(update={"guide": guide, "chain": chain, "control": None})
@@ -51,7 +53,7 @@ def _with_network(run: Run, name: str) -> Run:
     lengths = {"thermalise": 0, "train": run.control.train, "produce": run.control.produce}
     seed = _seed(run, "reference", 1 + list(run.control.networks).index(name))
     chain = run.chain.model_copy(update={**lengths, "seed": seed})
-    guide = run.guide.model_copy(update={"fermion": terms})
+    guide = run.guide.model_copy(update={"fermion": terms, "start": None})
     return run.model_copy(update={"guide": guide, "chain": chain, "control": None})
 
 

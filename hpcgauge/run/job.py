@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -18,6 +17,7 @@ from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.checkpoint import newest_valid
+from hpcgauge.io.durable import put_text
 from hpcgauge.io.folder import RunFolder
 from hpcgauge.kernels.backend import backend_of
 from hpcgauge.kernels.build import Target, is_built
@@ -105,9 +105,7 @@ def _agree_with_folder(configuration: Run, place: RunFolder) -> None:
                 f"{place.path} was started with another {', '.join(changed)}; give the old values, or another folder "
                 "(--out DIR)"
             )
-    beside = place.configuration.with_suffix(".yaml.new")
-    beside.write_text(resolved_yaml(configuration), encoding="utf-8")
-    os.replace(beside, place.configuration)
+    put_text(place.configuration, resolved_yaml(configuration))
 
 
 def _report(folder: Path) -> dict[str, Any]:

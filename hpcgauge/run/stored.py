@@ -1,4 +1,4 @@
-"""A chain's state in its files: checkpoints, the links that controls start from, recorded trajectories, the network."""
+"""A chain's state in its files: checkpoints, the links that controls start from, recorded trajectories."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy
 
-from hpcgauge.config import Run
+from hpcgauge.config.schema import CheckpointSection
 from hpcgauge.fields.convert import window
 from hpcgauge.fields.field import LINKS, Field, vectors
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.checkpoint import keep_last, newest_valid, read_checkpoint, write_checkpoint
 from hpcgauge.io.container import Contents, read_container, write_container
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.network import NetworkFile, save_network
 from hpcgauge.io.record import Mark
 from hpcgauge.io.recorded import read_trajectory, record_trajectory, recorded_trajectories
 from hpcgauge.sampler.chain import ChainState
@@ -41,7 +40,7 @@ def _slices(lattice: Lattice, shape: tuple[int, ...]) -> tuple[slice, ...]:
     return (slice(0, shape[0]), *here[1:], *(slice(0, length) for length in shape[len(here) :]))
 
 
-def save_state(folder: Path, lattice: Lattice, now: ChainState, mark: Mark, keep: int) -> None:
+def save_state(folder: Path, lattice: Lattice, now: ChainState, mark: Mark, keep: CheckpointSection) -> None:
     """Writes the checkpoint of a chain and removes old ones. Collective."""
     learned: dict[str, numpy.ndarray] = {}
     if now.learned is not None:
@@ -49,7 +48,7 @@ def save_state(folder: Path, lattice: Lattice, now: ChainState, mark: Mark, keep
     attributes = {"trajectory": now.state.trajectory, "seed": now.state.seed, "history": list(mark)}
     contents = Contents({"links": distributed(now.state.U)}, learned, attributes)
     write_checkpoint(folder, now.state.trajectory, lattice.world, contents)
-    keep_last(folder, lattice.world, keep)
+    keep_last(folder, lattice.world, keep.keep, keep.keep_every, now.state.trajectory)
 
 
 def load_state(folder: Path, lattice: Lattice) -> tuple[ChainState | None, Mark | None, list[str]]:
@@ -107,17 +106,3 @@ def _read_proposal(folder: Path, number: int, lattice: Lattice) -> Proposal:
         if name.startswith(FIELD):
             fields[int(name.removeprefix(FIELD))] = Field(lattice, vectors(len(part.local))).set_local(part.local)
     return Proposal(number, U_0, U_tau, fields, **{name: contents.attributes[name] for name in ENERGIES})
-
-
-def save_guide(path: Path, run: Run, lattice: Lattice, names: list[str], vector: numpy.ndarray) -> None:
-    """Writes the trained numbers of a guide, by name. Collective."""
-    assert run.guide is not None
-    networks = [term.network for term in run.guide.fermion if term.network is not None]
-    described = NetworkFile(
-        {"numbers": vector},
-        variant=networks[0].variant if networks else "none",
-        reach=(networks[0].reach or 1) if networks else 0,
-        colors=lattice.colors,
-        attributes={"names": names, "guide": run.guide.model_dump(mode="json"), "seed": run.chain.seed},
-    )
-    save_network(path, lattice.world, described)

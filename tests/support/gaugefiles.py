@@ -9,7 +9,10 @@ import numpy
 
 from hpcgauge.bench.oracle.gauge import plaquette
 from hpcgauge.comm.world import World
-from hpcgauge.io.gaugefile import GaugeFile, read_links_array
+from hpcgauge.io.agreement import on_every_rank, on_root
+from hpcgauge.io.checksums import combined
+from hpcgauge.io.compiled import Place
+from hpcgauge.io.gaugefile import GaugeFile, checks_of, open_gauge_file
 from hpcgauge.io.header import Extent
 
 SMALL: Extent = (2, 4, 2, 6)
@@ -36,8 +39,14 @@ def read(
     path: Path, world: World, extent: Extent | None = None, verify: bool | tuple[str, ...] = True
 ) -> tuple[GaugeFile, numpy.ndarray]:
     """The file and the whole field, each rank having read its part."""
-    file, local = read_links_array(path, world, lambda known, _: part_of(world, known), extent, verify)
-    return file, whole_of(world, file.complete()[0], local)
+    names = checks_of(verify)
+    file = on_root(world, lambda: open_gauge_file(path, extent))
+    known, colors = file.complete()
+    region = file.region(*part_of(world, known))
+    local: numpy.ndarray = numpy.empty((4, *reversed(region.local), colors, colors), complex)
+    tally = on_every_rank(world, lambda: file.take(region, Place.of_array(local), file.checks(names)))
+    file.verify_found(combined(world, tally), names)
+    return file, whole_of(world, known, local)
 
 
 def random_links(colors: int, extent: Extent = SMALL, seed: int = 3) -> numpy.ndarray:
@@ -69,6 +78,14 @@ def nersc(U: numpy.ndarray, rows: int, floating_point: str | None, real: str, **
         keys["FLOATING_POINT"] = floating_point
     lines = "".join(f"{key} = {value}\n" for key, value in (keys | changed).items())
     return f"BEGIN_HEADER\n{lines}END_HEADER\n".encode() + data
+
+
+def hirep_quaternions(U: numpy.ndarray) -> bytes:
+    """A HiRep file of SU(2): (q0 + i q3, -q2 + i q1; q2 + i q1, q0 - i q3)."""
+    ordered = numpy.moveaxis(U[[3, 0, 1, 2]], (0, 1, 2, 3, 4), (4, 0, 3, 2, 1))
+    first, second = ordered[..., 0, 0], ordered[..., 1, 0]
+    numbers = numpy.stack([first.real, second.imag, second.real, first.imag], axis=-1)
+    return struct.pack(">5id", 2, *ordered.shape[:4], plaquette(U)) + numbers.astype(">f8").tobytes()
 
 
 def lime(*records: tuple[str, bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -85,3 +86,11 @@ def start_job(
     return subprocess.run(
         command, env=clean_environment(), capture_output=True, text=True, timeout=seconds, check=False
     )
+
+
+def told_once(job: subprocess.CompletedProcess[str], n_ranks: int) -> str:
+    """The sentence of the job's failure, which is told by one rank."""
+    sentences = re.findall(r"hpcgauge: \w+.*: .*", job.stderr)  # the launcher's words may stand on the same line
+    assert len(sentences) == 1, job.stderr
+    assert (f"of {n_ranks})" in sentences[0]) == (n_ranks > 1)
+    return sentences[0]

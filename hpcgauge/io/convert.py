@@ -1,0 +1,87 @@
+"""From one gauge file format into another: the numbers are those of the file, unless a precision asks for others."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy
+
+from hpcgauge.comm.world import World
+from hpcgauge.gauge.links import OFF_GROUP_LIMIT
+from hpcgauge.io import layouts
+from hpcgauge.io.agreement import on_every_rank, on_root
+from hpcgauge.io.compiled import Place
+from hpcgauge.io.distributed import Distributed
+from hpcgauge.io.formats import Measured, Wanted, facts_of, planned
+from hpcgauge.io.gaugefile import GaugeFile, checks_of, open_gauge_file
+from hpcgauge.io.header import DIRECTIONS, Header
+from hpcgauge.io.layouts import T
+from hpcgauge.io.sweep import COMPLEX, Measurement, Slab, Sweep, verify
+from hpcgauge.io.writer import Writing
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    wanted: Wanted,
+    world: World | None = None,
+    extent: tuple[int, ...] | None = None,
+    check: bool = True,
+    overwrite: bool = False,
+) -> GaugeFile:
+    """The new file with the numbers of another one. Collective.
+
+    `extent` (x, y, z, t) is needed where the source does not say it. `check`: what the source stores is compared with
+    its numbers. These are written as they are, or widened, which is exact; double ones are rounded to single on request
+    only. ValueError where the format cannot hold them.
+    """
+    here, path = World.alone() if world is None else world, Path(target)
+    file = on_root(here, lambda: open_gauge_file(source, extent))
+    known, colors = file.complete()
+    facts = facts_of(file.format, file.facts)
+    header = on_root(here, lambda: planned(wanted, known, colors, file.precision, facts))
+    limit = OFF_GROUP_LIMIT["single"] if check else math.inf
+    sweep, writing = Sweep(here, file), Writing(here, path, header, overwrite, limit)
+    with writing.begun():
+        if header.layout == "planes":
+            part = _planes(sweep, header)
+            measured = _measured(file, sweep.measured(), check)
+            writing.finish_planes(measured, part)
+        else:
+            for slab in sweep.slabs():
+                _put(writing, slab)
+            measured = _measured(file, sweep.measured(), check)
+            writing.finish(replace(measured, sums=writing.found().sums), sweep.own)
+    return on_root(here, lambda: open_gauge_file(path))
+
+
+def _put(writing: Writing, slab: Slab | None) -> None:
+    if slab is None:
+        return writing.put(None, [])
+    batches = layouts.writing(writing.header.layout, slab.region, slab.memory)
+    return writing.put(slab.region, [(Place.of_array(slab.links), batches)])
+
+
+def _measured(file: GaugeFile, measurement: Measurement, check: bool) -> Measured:
+    """What the header of the new file says, the old one's having been compared."""
+    verify(file, measurement, checks_of(check))
+    return Measured({}, measurement.link_trace, measurement.plaquette)
+
+
+def _planes(sweep: Sweep, header: Header) -> Distributed:
+    """The links of this rank's share, as HDF5 holds them. Collective."""
+    (x, y, z, t), colors, _ = header.complete()
+    own, shape = sweep.own, (DIRECTIONS, t, z, y, x, colors, colors)
+    first, n = (own.origin[T], own.local[T]) if own else (0, 0)
+
+    def room() -> numpy.ndarray:
+        return numpy.empty((DIRECTIONS, n, *shape[2:]), COMPLEX[header.precision])
+
+    links = on_every_rank(sweep.world, room)
+    for slab in sweep.slabs():
+        if slab is not None:
+            start = slab.region.origin[T] - first
+            links[:, start : start + slab.region.local[T]] = slab.links[:, 1:]
+    return Distributed(shape, (0, first, 0, 0, 0, 0, 0), links)

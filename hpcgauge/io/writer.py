@@ -1,0 +1,183 @@
+"""Gauge files, written beside their name by all ranks, read back, brought to the disk and renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import final
+
+import numpy
+
+from hpcgauge.comm.world import World
+from hpcgauge.io import layouts
+from hpcgauge.io.agreement import on_every_rank, on_root
+from hpcgauge.io.blocks import write_at
+from hpcgauge.io.checksums import GROUP, SCIDAC, TRACE, Found, Tally, checks_of_sums, combined, form_of
+from hpcgauge.io.compiled import Place, check, give
+from hpcgauge.io.container import Contents, write_container
+from hpcgauge.io.distributed import Distributed
+from hpcgauge.io.durable import beside, remove_beside, to_disk, write_fully
+from hpcgauge.io.formats import FORMATS, Measured, attributes_of, end_of, start_of
+from hpcgauge.io.gaugefile import GaugeFile, open_gauge_file
+from hpcgauge.io.hdf5links import KIND
+from hpcgauge.io.header import Header
+from hpcgauge.io.layouts import Batch, Region
+
+# A place, and for each batch of a region the links that lie there.
+Source = tuple[Place, Iterable[Batch]]
+# Bytes of a rank that are made and written at once.
+SLAB = 32 << 20
+
+
+@final
+class Writing:
+    """A file of this header in the making: numbers first, then what surrounds them.
+
+    `limit`: how far from the group links may be."""
+
+    def __init__(self, world: World, path: Path, header: Header, overwrite: bool, limit: float) -> None:
+        self.limit = limit
+        self.world, self.path, self.header, self.overwrite = world, path, header, overwrite
+        self.beside = beside(path)
+        self.tally, self._form = Tally(), form_of(header)
+        self.checks = SCIDAC | TRACE | GROUP | checks_of_sums(FORMATS[header.format].sums)
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """The block in which the file is made; if that fails nothing is left of it. Collective."""
+        on_root(self.world, self._refuse)
+        try:
+            if self.header.layout != "planes":
+                on_root(self.world, self._create)
+            yield
+        except Exception as error:
+            if self.world.rank == 0:
+                remove_beside(self.path)
+            if not isinstance(error, OSError):
+                raise
+            raise OSError(
+                error.errno or errno.EIO,
+                f"{self.path} could not be written ({error}); nothing of that name was changed: free space on the disk "
+                "or make the folder writable, then write again",
+            ) from error
+
+    def _refuse(self) -> None:
+        if self.path.exists() and not self.overwrite:
+            raise ValueError(f"{self.path} exists; have it replaced (overwrite=True, --force), or name another file")
+        if not self.path.parent.is_dir():
+            raise ValueError(f"there is no folder {self.path.parent} for {self.path.name}; make it first")
+
+    def _create(self) -> None:
+        """Makes the file with room for the numbers."""
+        descriptor = os.open(self.beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            size = self.header.offset + self.header.length
+            os.ftruncate(descriptor, size)
+            with _unless_unsupported():
+                os.posix_fallocate(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
+
+    def put(self, region: Region | None, sources: Sequence[Source]) -> None:
+        """Writes a region of the file (None: nothing from this rank). Collective."""
+        self._write(on_every_rank(self.world, lambda: self._part(region, sources)))
+
+    def _part(self, region: Region | None, sources: Sequence[Source]) -> Distributed:
+        """The region as a block of the file."""
+        layout, words = self.header.layout, self._form.unit_bytes // 8
+        shape = layouts.shape_in_file(layout, self.header.complete()[0])
+        if region is None:
+            nothing = (0,) * (len(shape) + 1)
+            return Distributed((*shape, words), nothing, numpy.empty(nothing, "<u8"))
+        local, origin = layouts.shape_in_file(layout, region.local), layouts.shape_in_file(layout, region.origin)
+        data = self.bytes_of(region, sources).view("<u8").reshape(*local, words)
+        return Distributed((*shape, words), (*origin, 0), data)
+
+    def bytes_of(self, region: Region, sources: Sequence[Source]) -> numpy.ndarray:
+        """The bytes of a region as in the file, added to the tally."""
+        size = self._form.unit_bytes
+        count = region.local[0] * region.local[1] * region.local[2] * region.local[3]
+        data = numpy.empty(count * layouts.UNITS[self.header.layout] * size, numpy.uint8)
+        for place, batches in sources:
+            at = 0
+            for batch in batches:
+                give(self._form, batch, place, data[at:])
+                at += batch.n_units * size
+        at = 0
+        for batch in layouts.writing(self.header.layout, region, region):
+            check(data[at:], self._form, batch, (self.checks, self.tally.record))
+            self.tally.locate(batch, region)
+            at += batch.n_units * size
+        return data
+
+    def _write(self, part: Distributed) -> None:
+        offset = self.header.offset
+        on_every_rank(self.world, lambda: write_at(self.beside, self.world, [(offset, part)]))
+
+    def found(self) -> Found:
+        """What was written, refused if links are off the group. Collective."""
+        found = combined(self.world, self.tally)
+        if not found.off_group <= self.limit:
+            mu, site = found.worst
+            raise ValueError(
+                f"link mu = {mu} at site {site} is off the group by {found.off_group:.3g}, over {self.limit:g}, and no "
+                "reader would take it; reunitarise the links first"
+            )
+        return found
+
+    def finish(self, measured: Measured, region: Region | None) -> None:
+        """Writes header and end, reads all back (each rank a region), and gives the file its name. Collective."""
+        on_root(self.world, lambda: self._surround(measured))
+        file = on_root(self.world, lambda: open_gauge_file(self.beside))
+        tally = on_every_rank(self.world, lambda: self._read_back(file, region))
+        again = combined(self.world, tally)
+        is_same = all(again.sums[name] == measured.sums[name] for name in ("suma", "sumb"))
+        if not is_same or not _same(file.header, self.header):
+            raise OSError(errno.EIO, f"what was written to {self.beside} is not what is read back; look at the disk")
+        file.verify_found(again, ("checksum", "link_trace"))
+        on_root(self.world, self._publish)
+
+    def _surround(self, measured: Measured) -> None:
+        descriptor = os.open(self.beside, os.O_WRONLY)
+        try:
+            write_fully(descriptor, memoryview(start_of(self.header, measured)), 0)
+            end = self.header.offset + self.header.length
+            write_fully(descriptor, memoryview(end_of(self.header, measured)), end)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _read_back(self, file: GaugeFile, region: Region | None) -> Tally:
+        return Tally() if region is None else file.take(region, None, self.checks)
+
+    def _publish(self) -> None:
+        self._refuse()
+        os.replace(self.beside, self.path)
+        to_disk(self.path.parent)
+
+    def finish_planes(self, measured: Measured, part: Distributed) -> None:
+        """Writes the whole HDF5 file, each rank its part. Collective."""
+        on_root(self.world, self._refuse)
+        contents = Contents({KIND: part}, {}, attributes_of(self.header, measured))
+        write_container(self.path, self.world, KIND, contents)
+
+
+def _same(found: Header, planned: Header) -> bool:
+    """True if a file describes itself as it was planned."""
+    return all(
+        getattr(found, name) == getattr(planned, name)
+        for name in ("format", "extent", "colors", "precision", "byte_order", "offset", "length", "layout")
+    )
+
+
+@contextmanager
+def _unless_unsupported() -> Iterator[None]:
+    """A block in which a file system may say that it cannot promise room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise

@@ -1,0 +1,1 @@
+"""A real job that is killed and hindered in many ways and restarted until it is done."""
