@@ -116,6 +116,16 @@ def test_hdf5_that_lies_is_refused(tmp_path: Path) -> None:
         open_gauge_file(tmp_path / "b.h5")
 
 
+def test_hdf5_that_points_elsewhere_is_refused(tmp_path: Path) -> None:
+    links_file(tmp_path / "other.h5", (4, 2, 2, 2, 2, 3, 3))
+    path = links_file(tmp_path / "a.h5", (4, 2, 2, 2, 2, 3, 3))
+    with h5py.File(path, "r+") as file:
+        del file["links"]
+        file["links"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/links")
+    with pytest.raises(FileFormatError, match="the array links is missing or a link to another place"):
+        open_gauge_file(path)
+
+
 def test_hdf5_in_chunks_is_refused(tmp_path: Path) -> None:
     path = links_file(tmp_path / "a.h5", (4, 2, 2, 2, 2, 3, 3))
     with h5py.File(path, "r+") as file:

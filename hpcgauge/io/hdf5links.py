@@ -55,6 +55,8 @@ def read_header(path: Path, size: int) -> Header:
             facts[name] = finite(float(value), name)
     try:
         with h5py.File(path, "r", locking=False) as file:
+            if not isinstance(file.get(KIND, getlink=True), h5py.HardLink):
+                raise FileFormatError(f"the array {KIND} is missing or a link to another place; fetch the file again")
             return _described(file[KIND], size, facts)
     except FileFormatError:
         raise
