@@ -126,6 +126,19 @@ def test_hdf5_that_points_elsewhere_is_refused(tmp_path: Path) -> None:
         open_gauge_file(path)
 
 
+@pytest.mark.parametrize(
+    ("at", "value"), [(8, 0), (9, 0x7F), (16, 0), (24, 0xFF), (48, 0x10), (51, 1), (104, 1), (112, 0)]
+)
+def test_hdf5_whose_heap_of_texts_is_damaged_is_refused(at: int, value: int, tmp_path: Path) -> None:
+    """Some of these send HDF5 round and round for ever."""
+    path = write_links(Links.hot(Lattice((2, 2, 2, 4), 3)), tmp_path / "a.h5", "hdf5")
+    content = bytearray(path.read_bytes())
+    content[content.find(b"GCOL") + at] = value
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match="an HDF5 file whose texts are damaged"):
+        open_gauge_file(path)
+
+
 def test_hdf5_in_chunks_is_refused(tmp_path: Path) -> None:
     path = links_file(tmp_path / "a.h5", (4, 2, 2, 2, 2, 3, 3))
     with h5py.File(path, "r+") as file:

@@ -21,27 +21,32 @@ from hpcgauge.io.header import (
     data_length,
     finite,
 )
+from hpcgauge.io.heaps import check_heaps
 
 KIND = "links"
 MAGIC = b"\x89HDF\r\n\x1a\n"
 PRECISIONS: dict[str, Precision] = {"complex64": "single", "complex128": "double"}
 AXES = DIRECTIONS + 3
+# What h5py raises over a damaged file.
+WRONG = (OSError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def kind_of(path: Path) -> str | None:
     """The kind of container that an HDF5 file says it is; None for any other file."""
     try:
+        check_heaps(path)
         with h5py.File(path, "r", locking=False) as file:
             return str(file.attrs.get("hpcgauge"))
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError):
+    except WRONG:
         return None
 
 
 def read_header(path: Path, size: int) -> Header:
     """The header of an HDF5 file of links of this size."""
     try:
+        check_heaps(path)
         attributes = read_container(path, World.alone(), KIND, {}).attributes
-    except FileFormatError as error:
+    except (FileFormatError, *WRONG) as error:
         # The caller names the file.
         raise FileFormatError(
             f"an HDF5 file, not a gauge file ({str(error).removeprefix(f'{path}: ')}); a checkpoint is resumed by "
@@ -60,7 +65,7 @@ def read_header(path: Path, size: int) -> Header:
             return _described(file[KIND], size, facts)
     except FileFormatError:
         raise
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except WRONG as error:
         raise FileFormatError(f"the array {KIND} cannot be read ({error}); fetch the file again") from None
 
 
