@@ -1,4 +1,4 @@
-"""The heaps of texts in an HDF5 file, which alone of its description have no checksum: damaged, HDF5 may never return."""
+"""The heaps of texts in an HDF5 file, the one part of its description without a checksum: damaged, HDF5 may hang."""
 
 from __future__ import annotations
 
