@@ -10,9 +10,10 @@ come, they hang in a message that will never arrive, and the job is ended with t
 
 With HPCGAUGE_OUTCOMES = a folder, every rank writes there what became of each test, for tools/test.
 
-With HPCGAUGE_DEVICE = emulated, every field and kernel of this process lies and runs on the emulated card of
-tests/support/emulated, whatever device a test asks for; tests marked `host` are about the processor and are left out.
-With HPCGAUGE_DEVICE = cuda they lie and run on this rank's card instead, with the same tests left out.
+With HPCGAUGE_DEVICE = emulated, every field and kernel of this process, and of the jobs that tests start, lies and runs
+on the emulated card of tests/support/emulated, whatever device a test asks for; tests marked `host` are about the
+processor and are left out. With HPCGAUGE_DEVICE = cuda they lie and run on this rank's card instead, with the same
+tests left out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ import hypothesis
 import pytest
 
 from hpcgauge.comm.world import World
-from tests.support.everywhere import IS_CUDA, IS_EMULATED, use_card, use_emulated_cards
+from tests.support import emulated
+from tests.support.emulated.byhand import Hand
+from tests.support.everywhere import IS_CUDA, IS_EMULATED, use_cards
 from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
 SECONDS_FOR_OTHER_RANKS = float(os.environ.get("HPCGAUGE_TEST_PATIENCE", "30"))
@@ -112,10 +115,8 @@ def pytest_configure(config: pytest.Config) -> None:
     ranks = Ranks()
     config.pluginmanager.register(ranks, "hpcgauge-ranks")
     config.option.with_mpi = ranks.world.size > 1
-    if IS_EMULATED:
-        use_emulated_cards(ranks.world.local_size)
-    elif IS_CUDA:
-        use_card()
+    if IS_EMULATED or IS_CUDA:
+        use_cards()
 
 
 def has_gpu() -> bool:
@@ -141,6 +142,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def world() -> World:
     """All ranks of this run of the tests; alone without a launcher. Collective."""
     return World()
+
+
+@pytest.fixture
+def card() -> Iterator[emulated.Card]:
+    """An emulated card as new behind the name `cupy`."""
+    card = emulated.install(emulated.Settings())
+    yield card
+    emulated.remove(card)
+
+
+@pytest.fixture
+def hand(card: emulated.Card) -> Hand:
+    """What launches kernels on that card."""
+    return Hand()
 
 
 @pytest.fixture

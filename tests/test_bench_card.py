@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError, DeviceError
 from hpcgauge.fields.choice import SHARING
 from hpcgauge.fields.lattice import Lattice
-from tests.support.emulated import Settings, install, remove
+from tests.support.emulated import Settings, install
 from tests.support.ranks import agree
 
 pytestmark = pytest.mark.host
@@ -35,12 +34,9 @@ SMALL = (4, 4, 4, 4)
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def hurry(card: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("CALLS", 4), ("SAMPLE_SECONDS", 1e-6), ("SAMPLES", 2)):
         monkeypatch.setattr(measuring, name, value)
-    first = install(Settings())
-    yield
-    remove(first)
 
 
 def check_row(row: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import ctypes
 import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from tests.support.emulated.byhand import TO_CARD, TO_HOST, Hand
 from tests.support.emulated.settings import ORDERS, VARIABLE
 from tests.support.ranks import ROOT, clean_environment
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("card")]
 
 ON_CARD, BLOCKING = 3, 0
 # All that the project calls of CuPy
@@ -30,19 +29,6 @@ NAMES = {
     "nvrtc": "getVersion createProgram compileProgram getCUBIN getPTX getProgramLog destroyProgram getSupportedArchs",
 }
 NUMBER = np.zeros(1, np.int64)
-
-
-@pytest.fixture(autouse=True)
-def card() -> Iterator[Card]:
-    """An emulated card as new."""
-    card = install(Settings())
-    yield card
-    remove(card)
-
-
-@pytest.fixture
-def hand(card: Card) -> Hand:
-    return Hand()
 
 
 def test_only_what_the_project_calls_is_there() -> None:
