@@ -91,13 +91,12 @@ class Launch:
             self.call["fields"][k] = self.memory.add(self.fields[k].data, argument.access != "read")
         self._where = [int(address) for address in self.call["fields"]]
 
-    def run(self, warps: np.ndarray) -> Counts | None:
+    def run(self, warps: np.ndarray) -> Any:
         """Runs the kernel on a list of warps; what was counted where PTX is interpreted."""
         call = self.call.copy()
         call["warps"], call["n_warps"] = self.memory.add(warps, False), len(warps)
         n_blocks = -(-len(warps) * WARP // THREADS)
-        counts: Counts | None = self.machine(self.program, self.memory, (n_blocks, 1), THREADS).run(call.tobytes())
-        return counts
+        return self.machine(self.program, self.memory, (n_blocks, 1), THREADS).run(call.tobytes())
 
     def finish(self) -> np.ndarray:
         """The bins [sum][16] of this rank; what was written is in the fields then."""
