@@ -77,7 +77,7 @@ class Limits:
     of each kind moves, read and written."""
 
     def __init__(self, device: Device):
-        self._card = card = card_of(device)
+        card = card_of(device)
         free, _ = card.runtime.memGetInfo()
         n_bytes = int(min(CACHES * card.properties["l2CacheSize"], PART_OF_FREE * free)) // 3 // PAIR_BYTES * PAIR_BYTES
         self.out, self.x, self.y = arrays = [device.empty((n_bytes // 8,), "f8") for _ in range(3)]
