@@ -64,6 +64,17 @@ def test_a_process_may_find_it_in_the_place_of_cupy() -> None:
     assert ended.stdout == "2 8\n", ended.stderr
 
 
+def test_what_a_test_starts_has_cards_too() -> None:
+    """A Python that is started by one whose devices are cards, as one of two ranks; told to take the processor."""
+    made = "Device('cpu', local_rank=1, local_size=2).hardware"
+    inner = f"from hpcgauge.fields.device import Device; print({made}.description)"
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}], check=True)"
+    text = f"from tests.support.everywhere import use_cards; use_cards(); {start}"
+    environment = clean_environment(HPCGAUGE_DEVICE="emulated")
+    ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment)
+    assert ended.stdout == "cuda (card 1, Emulated card (no GPU), sm_90)\n", ended.stderr
+
+
 # Work of several streams
 
 
