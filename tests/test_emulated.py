@@ -58,8 +58,8 @@ def test_cards_come_and_go(card: Card, hand: Hand) -> None:
 
 def test_a_process_may_find_it_in_the_place_of_cupy() -> None:
     text = "from cupy.cuda import runtime; print(runtime.getDeviceCount(), runtime.getDeviceProperties(1)['major'])"
-    path = f"{ROOT}:{ROOT / 'tests' / 'support' / 'emulated' / 'instead'}"
-    environment = {**clean_environment(), "PYTHONPATH": path, VARIABLE: "cards=2 capability=80"}
+    path = ROOT / "tests" / "support" / "emulated" / "instead"
+    environment = {**clean_environment(), "PYTHONPATH": str(path), VARIABLE: "cards=2 capability=80"}
     ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment)
     assert ended.stdout == "2 8\n", ended.stderr
 

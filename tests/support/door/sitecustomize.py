@@ -1,6 +1,6 @@
 """What Python runs first where this folder is on its path: every device of the process will be a card.
 
-See tests/support/everywhere.py. Nothing is imported before the process asks for a device's module itself.
+See tests/support/everywhere.py. Nothing is imported and no path changed before the process asks for that module itself.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Door(MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
+            sys.path.append(str(ROOT))
             from tests.support.everywhere import replace_devices
 
             replace_devices(module)
@@ -35,5 +36,4 @@ class Door(MetaPathFinder):
         return spec
 
 
-sys.path.append(str(ROOT))
 sys.meta_path.insert(0, Door())
