@@ -13,6 +13,7 @@ from types import ModuleType
 from hpcgauge.fields.hardware import Hardware
 
 FOLDER = Path(__file__).parent
+CARDS = 8
 IS_EMULATED = os.environ.get("HPCGAUGE_DEVICE") == "emulated"
 IS_CUDA = os.environ.get("HPCGAUGE_DEVICE") == "cuda"
 
@@ -21,9 +22,12 @@ def use_cards() -> None:
     """From here on every device of this process and of those that it starts is a card."""
     from hpcgauge.fields import device
     from tests.support import emulated
+    from tests.support.emulated.settings import VARIABLE
 
     folders = [FOLDER / "door"]
     if IS_EMULATED:
+        # One for each rank; what was asked for otherwise counts.
+        os.environ[VARIABLE] = f"cards={CARDS} {os.environ.get(VARIABLE, '')}"
         emulated.install()
         folders.append(FOLDER / "emulated" / "instead")
     replace_devices(device)
@@ -42,13 +46,7 @@ def replace_devices(device: ModuleType) -> None:
 
 
 def _card(local_rank: int, local_size: int) -> Hardware:
-    """This rank's card; where they are emulated, one of as many as there are ranks."""
+    """This rank's card. Emulated ones are as many as there may be ranks."""
     from hpcgauge.fields.card import Card
 
-    if not IS_EMULATED:
-        return Card(local_rank, local_size)
-    import cupy
-
-    settings = cupy._card.settings
-    settings.cards = max(settings.cards, local_size)
-    return Card(local_rank, 1)
+    return Card(local_rank, 1 if IS_EMULATED else local_size)
