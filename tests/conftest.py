@@ -12,9 +12,10 @@ With HPCGAUGE_OUTCOMES = a folder, every rank writes there what became of each t
 
 Tests marked `hdf5` run a second time where there is an h5py with MPI (tools/parallel_hdf5.py).
 
-With HPCGAUGE_DEVICE = emulated, every field and kernel of this process lies and runs on the emulated card of
-tests/support/emulated, whatever device a test asks for; tests marked `host` are about the processor and are left out.
-With HPCGAUGE_DEVICE = cuda they lie and run on this rank's card instead, with the same tests left out.
+With HPCGAUGE_DEVICE = emulated, every field and kernel of this process, and of the jobs that tests start, lies and runs
+on the emulated card of tests/support/emulated, whatever device a test asks for; tests marked `host` are about the
+processor and are left out. With HPCGAUGE_DEVICE = cuda they lie and run on this rank's card instead, with the same
+tests left out.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ import pytest
 
 from hpcgauge.comm.world import World
 from hpcgauge.io import hdf5
-from tests.support.everywhere import IS_CUDA, IS_EMULATED, use_card, use_emulated_cards
+from tests.support import emulated
+from tests.support.emulated.byhand import Hand
+from tests.support.everywhere import IS_CUDA, IS_EMULATED, use_cards
 from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
 SECONDS_FOR_OTHER_RANKS = float(os.environ.get("HPCGAUGE_TEST_PATIENCE", "30"))
@@ -117,10 +120,8 @@ def pytest_configure(config: pytest.Config) -> None:
     ranks = Ranks()
     config.pluginmanager.register(ranks, "hpcgauge-ranks")
     config.option.with_mpi = ranks.world.size > 1
-    if IS_EMULATED:
-        use_emulated_cards(ranks.world.local_size)
-    elif IS_CUDA:
-        use_card()
+    if IS_EMULATED or IS_CUDA:
+        use_cards()
 
 
 def has_gpu() -> bool:
@@ -146,6 +147,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def world() -> World:
     """All ranks of this run of the tests; alone without a launcher. Collective."""
     return World()
+
+
+@pytest.fixture
+def card() -> Iterator[emulated.Card]:
+    """An emulated card as new behind the name `cupy`."""
+    card = emulated.install(emulated.Settings())
+    yield card
+    emulated.remove(card)
+
+
+@pytest.fixture
+def hand(card: emulated.Card) -> Hand:
+    """What launches kernels on that card."""
+    return Hand()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,11 @@ import pytest
 from hpcgauge.comm import aware
 from hpcgauge.comm.aware import Awareness, cuda_awareness
 from hpcgauge.report import doctor
-from tests.support.emulated import Settings, install, remove
+from tests.support.emulated import Settings, install
 from tests.support.ranks import ROOT
 
 pytestmark = pytest.mark.host
 NAME = "Emulated card (no GPU)"
-
-
-@pytest.fixture
-def cards() -> Iterator[None]:
-    """An emulated card; the settings may be changed by installing another."""
-    first = install(Settings())
-    yield
-    remove(first)
 
 
 def test_a_probe_that_a_signal_ends() -> None:
@@ -75,7 +66,7 @@ def sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_doctor_names_the_card_and_the_route_of_ghosts(
-    cards: None, sign: None, monkeypatch: pytest.MonkeyPatch
+    card: None, sign: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "cuda_awareness", lambda: Awareness(False, "it said so"))
     finding = doctor._card()
@@ -85,7 +76,7 @@ def test_the_doctor_names_the_card_and_the_route_of_ghosts(
     assert json.dumps(doctor.as_data([finding]))
 
 
-def test_the_doctor_tells_why_a_card_cannot_be_used(cards: None, sign: None) -> None:
+def test_the_doctor_tells_why_a_card_cannot_be_used(card: None, sign: None) -> None:
     install(Settings(driver=0))
     finding = doctor._card()
     assert finding.is_fine and finding.found == "cpu" and "install an NVIDIA driver" in finding.remedy

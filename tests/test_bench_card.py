@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hpcgauge.__main__ import main
 from hpcgauge.bench import card as measuring
+from hpcgauge.bench import card_limits
 from hpcgauge.bench.case import entries
 from hpcgauge.bench.count import count
 from hpcgauge.bench.measure import WrongResult
@@ -19,8 +20,9 @@ from hpcgauge.bench.rows import bench
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError, DeviceError
 from hpcgauge.fields.choice import SHARING
+from hpcgauge.fields.device import Device
 from hpcgauge.fields.lattice import Lattice
-from tests.support.emulated import Settings, install, remove
+from tests.support.emulated import Settings, install
 from tests.support.ranks import agree
 
 pytestmark = pytest.mark.host
@@ -28,28 +30,27 @@ NAME = "Emulated card (no GPU)"
 KEYS = {
     *("kernel", "device", "card", "architecture", "extent", "colors", "precision", "parity", "ranks", "sets"),
     *("footprint", "seconds", "seconds_min", "samples", "flops", "bytes", "gflops", "gbytes_per_s"),
-    *("copy_gbytes_per_s", "limited_by", "fraction_of_limit", "checked"),
+    *("copy_gbytes_per_s", "triad_gbytes_per_s", "limited_by", "fraction_of_limit", "checked"),
 }
-POSITIVE = ("seconds", "seconds_min", "samples", "bytes", "gbytes_per_s", "copy_gbytes_per_s", "fraction_of_limit")
+POSITIVE = ("seconds", "seconds_min", "samples", "bytes", "gbytes_per_s", "fraction_of_limit")
+LIMITS = {"copy": "copy_gbytes_per_s", "triad": "triad_gbytes_per_s"}
 SMALL = (4, 4, 4, 4)
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in (("CALLS", 4), ("SAMPLE_SECONDS", 1e-6), ("SAMPLES", 2)):
-        monkeypatch.setattr(measuring, name, value)
-    first = install(Settings())
-    yield
-    remove(first)
+def hurry(card: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, value in ((measuring, "CALLS", 4), (measuring, "SAMPLES", 2), (card_limits, "CACHES", 1 / 8)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(card_limits, "SAMPLE_SECONDS", 1e-6)
 
 
 def check_row(row: dict[str, Any]) -> None:
     assert set(row) == KEYS and row["checked"] is True
     assert (row["device"], row["card"], row["architecture"]) == ("cuda", NAME, "sm_90")
-    assert all(math.isfinite(row[key]) and row[key] > 0 for key in POSITIVE)
+    assert all(math.isfinite(row[key]) and row[key] > 0 for key in (*POSITIVE, *LIMITS.values()))
     assert row["seconds_min"] <= row["seconds"]
     assert row["gbytes_per_s"] == pytest.approx(row["bytes"] / row["seconds"] / 1e9)
-    assert row["fraction_of_limit"] == pytest.approx(row["gbytes_per_s"] / row["copy_gbytes_per_s"])
+    assert row["fraction_of_limit"] == pytest.approx(row["gbytes_per_s"] / row[LIMITS[row["limited_by"]]])
 
 
 def rows(*arguments: Any) -> list[dict[str, Any]]:
@@ -84,9 +85,22 @@ def test_bytes_that_a_card_moves(name: str, parity: str) -> None:
 @pytest.mark.parametrize("cache", [4, 4 << 20])
 def test_fields_beyond_the_cache_come_in_turns(cache: int) -> None:
     lattice = Lattice(SMALL, 2, device="cuda")
-    copies = measuring.Copies(lattice.device)
+    limits = card_limits.Limits(lattice.device)
     measuring.card_of(lattice.device).properties["l2CacheSize"] = cache
-    assert measuring.measure("combine", lattice, copies)["sets"] == (3 if cache == 4 else 1)
+    assert measuring.measure("combine", lattice, limits)["sets"] == (3 if cache == 4 else 1)
+
+
+def test_copies_and_triads_do_what_they_say() -> None:
+    """Each moves all of its arrays. What reads as much as it writes is compared with copies."""
+    limits = card_limits.Limits(Device("cuda"))
+    x, y = (np.random.default_rng(seed).normal(size=limits.x.shape) for seed in (1, 2))
+    limits.x[:], limits.y[:] = x, y
+    for kind, expected in (("copy", x), ("triad", x + 3 * y)):
+        limits.graphs[kind].seconds()
+        assert np.abs(np.asarray(limits.out) - expected).max() < 1e-14
+    assert x.size % 2 == 0 and limits.bytes == {"copy": 16 * x.size, "triad": 24 * x.size}
+    found = {name: rows(name, SMALL, 2, "double")[0]["limited_by"] for name in ("shifted", "combine", "kinetic")}
+    assert found == {"shifted": "copy", "combine": "triad", "kinetic": "triad"}
 
 
 def test_output_for_machines(capsys: pytest.CaptureFixture[str]) -> None:

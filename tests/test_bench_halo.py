@@ -1,6 +1,7 @@
 """`hpcgauge bench --halo`: rows for messages and for kernels, a fit, and a sentence on one rank.
 
-No test looks at how long something took.
+No test looks at how long something took. The rows are of the processor alone (`--device cuda` is refused with
+`--halo`): tests that make some are marked `host`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def problems(row: dict[str, Any]) -> list[str]:
     return wrong if right else [*wrong, "seconds"]
 
 
+@pytest.mark.host
 @pytest.mark.ranks
 @pytest.mark.parametrize("precision", ["double", "single"])
 def test_rows(world: World, precision: str) -> None:
@@ -68,6 +70,7 @@ def test_rows(world: World, precision: str) -> None:
     agree(world, table(found).row_count == len(rows))
 
 
+@pytest.mark.host
 @pytest.mark.ranks
 def test_a_wrong_kernel_is_not_timed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     right = ORACLES["staggered_hop"]

@@ -1,4 +1,7 @@
-"""Building kernels: a user's own, the cache by content, and what is said when it cannot be done."""
+"""Building kernels: a user's own, the cache by content, and what is said when it cannot be done.
+
+Tests that watch the C++ compiler at its work for the processor are marked `host`.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,6 @@ from hpcgauge.kernels.kernel import Kernel, Numbers, Sums, reads, updates, write
 from hpcgauge.kernels.loop import Launch, run
 from hpcgauge.lattice.offsets import FORWARD
 from tests.support.ranks import agree
-
-pytestmark = pytest.mark.host
 
 EXTENT = (4, 4, 6, 8)
 PLANE = Lattice((4, 4), 2)
@@ -114,6 +115,7 @@ def compiled(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.host
 def test_a_kernel_is_compiled_once_and_again_when_it_changes(tmp_path: Path, compiled: list[str]) -> None:
     for factor in (3, 4, 3):
         kernel = triple(tmp_path / "triple.h", factor)
@@ -124,6 +126,7 @@ def test_a_kernel_is_compiled_once_and_again_when_it_changes(tmp_path: Path, com
     assert sum(name.startswith("triple") for name in compiled) == 2
 
 
+@pytest.mark.host
 def test_a_header_beside_a_users_header_counts(tmp_path: Path, compiled: list[str]) -> None:
     """triple.h includes parts/outer.h, which includes parts/inner.h by its name alone."""
     parts = tmp_path / "parts"
@@ -141,6 +144,7 @@ def test_a_header_beside_a_users_header_counts(tmp_path: Path, compiled: list[st
     assert sum(name.startswith("triple") for name in compiled) == 2
 
 
+@pytest.mark.host
 def test_what_is_in_the_cache_needs_no_compiler(
     tmp_path: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,20 +14,18 @@ from hpcgauge.fields.choice import LOCAL_RANKS, SHARING
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import LINKS, Field, reals
 from hpcgauge.fields.lattice import Lattice
-from tests.support.emulated import Settings, install, remove
+from tests.support.emulated import Settings, install
 
 pytestmark = pytest.mark.host
 
 
 @pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def stand_in(card: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An emulated card as new, and no launcher that says which one is to be taken."""
     for name in (*LOCAL_RANKS, SHARING):
         monkeypatch.delenv(name, raising=False)
-    first = install(Settings())
     yield
     gc.collect()
-    remove(first)
 
 
 def test_too_little_memory_is_said_with_the_numbers() -> None:

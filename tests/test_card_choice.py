@@ -17,7 +17,7 @@ from hpcgauge.fields.choice import LOCAL_RANKS, SHARING
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import MATRICES, Field
 from hpcgauge.fields.lattice import Lattice
-from tests.support.emulated import Settings, install, remove
+from tests.support.emulated import Settings, install
 from tests.support.jobs import PLAIN, SMALL, start_job
 from tests.support.ranks import agree
 
@@ -34,17 +34,14 @@ def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def cards() -> Iterator[Callable[..., None]]:
+def cards(card: None) -> Iterator[Callable[..., None]]:
     """Puts emulated cards of these settings in the place of CuPy."""
-
-    first = install(Settings())
 
     def put(**settings: Any) -> None:
         install(Settings(**settings))
 
     yield put
     gc.collect()  # what is left is freed on the card that it lay on
-    remove(first)
 
 
 def refusal(make: Callable[[], object]) -> str:

@@ -6,7 +6,6 @@ import ctypes
 import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from tests.support.emulated.byhand import TO_CARD, TO_HOST, Hand
 from tests.support.emulated.settings import ORDERS, VARIABLE
 from tests.support.ranks import ROOT, clean_environment
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("card")]
 
 ON_CARD, BLOCKING = 3, 0
 # All that the project calls of CuPy
@@ -30,19 +29,6 @@ NAMES = {
     "nvrtc": "getVersion createProgram compileProgram getCUBIN getPTX getProgramLog destroyProgram getSupportedArchs",
 }
 NUMBER = np.zeros(1, np.int64)
-
-
-@pytest.fixture(autouse=True)
-def card() -> Iterator[Card]:
-    """An emulated card as new."""
-    card = install(Settings())
-    yield card
-    remove(card)
-
-
-@pytest.fixture
-def hand(card: Card) -> Hand:
-    return Hand()
 
 
 def test_only_what_the_project_calls_is_there() -> None:
@@ -72,10 +58,21 @@ def test_cards_come_and_go(card: Card, hand: Hand) -> None:
 
 def test_a_process_may_find_it_in_the_place_of_cupy() -> None:
     text = "from cupy.cuda import runtime; print(runtime.getDeviceCount(), runtime.getDeviceProperties(1)['major'])"
-    path = f"{ROOT}:{ROOT / 'tests' / 'support' / 'emulated' / 'instead'}"
-    environment = {**clean_environment(), "PYTHONPATH": path, VARIABLE: "cards=2 capability=80"}
+    path = ROOT / "tests" / "support" / "emulated" / "instead"
+    environment = {**clean_environment(), "PYTHONPATH": str(path), VARIABLE: "cards=2 capability=80"}
     ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment)
     assert ended.stdout == "2 8\n", ended.stderr
+
+
+def test_what_a_test_starts_has_cards_too() -> None:
+    """A Python that is started by one whose devices are cards, as one of two ranks; told to take the processor."""
+    made = "Device('cpu', local_rank=1, local_size=2).hardware"
+    inner = f"from hpcgauge.fields.device import Device; print({made}.description)"
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}], check=True)"
+    text = f"from tests.support.everywhere import use_cards; use_cards(); {start}"
+    environment = clean_environment(HPCGAUGE_DEVICE="emulated")
+    ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment)
+    assert ended.stdout == "cuda (card 1, Emulated card (no GPU), sm_90)\n", ended.stderr
 
 
 # Work of several streams

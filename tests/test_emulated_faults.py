@@ -22,7 +22,7 @@ from hpcgauge.kernels import card_kernel, cuda_source, nvrtc
 from hpcgauge.kernels.card_transport import CardTransport
 from hpcgauge.lattice.ghosts import Ghosts, Message
 from hpcgauge.lattice.offsets import LOCAL
-from tests.support.emulated import Settings, install, remove
+from tests.support.emulated import Settings, install
 from tests.support.emulated.settings import ORDERS
 from tests.support.kernels.cases import disagreement, fields_of, run_case
 
@@ -35,12 +35,10 @@ TRIES = 10
 
 
 @pytest.fixture(autouse=True)
-def card() -> Iterator[None]:
-    """An emulated card as new."""
-    first = install(Settings())
+def collected(card: None) -> Iterator[None]:
+    """What is left is freed on the card that it lay on."""
     yield
     gc.collect()
-    remove(first)
 
 
 def fault() -> str:

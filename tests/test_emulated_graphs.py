@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,26 +12,13 @@ from tests.support.emulated import Card, Settings, install, remove
 from tests.support.emulated.byhand import Hand
 from tests.support.emulated.settings import VARIABLE
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("card")]
 
 RELAXED = 2
 ADD = """struct Call { long long *out; const long long* a; long long n; };
 extern "C" __global__ void launch(const Call call) { *call.out = *call.out + *call.a + call.n; }
 extern "C" __global__ void __launch_bounds__(64) twice(const Call call) { *call.out = 2 * *call.out; }"""
 NUMBER = np.zeros(1, np.int64)
-
-
-@pytest.fixture(autouse=True)
-def card() -> Iterator[Card]:
-    """An emulated card as new."""
-    card = install(Settings())
-    yield card
-    remove(card)
-
-
-@pytest.fixture
-def hand(card: Card) -> Hand:
-    return Hand()
 
 
 def recorded(hand: Hand, ask: Callable[[], None]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,14 @@ from hpcgauge.kernels.kernel import SITE_FOLDER
 from hpcgauge.kernels.loop import Launch as HostLaunch
 from hpcgauge.kernels.nvrtc import build_cuda
 from tests import test_cuda_program, test_sum
-from tests.support.emulated import Settings, install, remove
-from tests.support.emulated.byhand import CardLaunch, CardMachine, CardMemory, Hand
+from tests.support.emulated import Settings, install
+from tests.support.emulated.byhand import EXECUTOR, CardMachine, CardMemory, Hand
 from tests.support.emulated.errors import CUDARuntimeError
 from tests.support.emulated.settings import ORDERS
 from tests.support.gpu import Ranks, launch_text
 from tests.support.kernels.cases import disagreement, fields_of, lattice
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("card")]
 STRUCT = "struct Call { long long *out; const long long* a; long long n; };\n"
 START = 'extern "C" __global__ void launch(const Call call) {\n'
 THREAD = "const int thread = blockIdx.x * blockDim.x + threadIdx.x;\n"
@@ -34,19 +34,6 @@ CASES = [
     if Case(name, colors, precision, EXTENT).entry.is_for(colors, precision)
 ]
 HOP = Case("staggered_hop_add", 2, "double", EXTENT)
-
-
-@pytest.fixture(autouse=True)
-def card() -> Iterator[Any]:
-    """An emulated card as new."""
-    card = install(Settings())
-    yield card
-    remove(card)
-
-
-@pytest.fixture
-def hand(card: Any) -> Hand:
-    return Hand()
 
 
 def one_launch(hand: Hand, body: str, a: np.ndarray, blocks: int = 1, threads: int = 32) -> np.ndarray:
@@ -158,7 +145,7 @@ def test_a_grid_that_is_too_small_leaves_sites_out(hand: Hand) -> None:
         ("}\n#include <cmath>\n{", "cmath"),
     ],
 )
-def test_what_a_unit_may_not_have_does_not_compile(card: Any, text: str, message: str) -> None:
+def test_what_a_unit_may_not_have_does_not_compile(text: str, message: str) -> None:
     with pytest.raises(DeviceError, match=rf"kernel by_hand does not compile for sm_90.*{message}"):
         Hand().kernel(STRUCT + START + text + "}")
 
@@ -196,10 +183,7 @@ def test_options_and_architectures_are_looked_at(hand: Hand) -> None:
 
 def emulated(case: Case, function: int) -> Ranks:
     """All ranks of a case, their launches on the emulated card."""
-    ranks: Any = Ranks(case, GRID, {})  # type: ignore[arg-type]
-    together = zip(ranks.fields, ranks.tables, strict=True)
-    ranks.launches = [CardLaunch(function, case, fields, tables) for fields, tables in together]
-    return ranks
+    return Ranks(case, GRID, function, EXECUTOR)
 
 
 def difference(ranks: Ranks) -> str:
@@ -269,9 +253,8 @@ def test_a_kernel_that_does_not_wait_for_its_arguments_is_caught(order: str) -> 
     install(Settings(order=order))
     hand = Hand()
     ranks = emulated(HOP, hand.kernel(launch_text(HOP)))
-    launches: Any = ranks.launches
-    for launch in launches:
-        launch.stream = hand.new_stream()
+    for launch in ranks.launches:
+        launch.memory.stream = hand.new_stream()
     assert is_caught(ranks)
 
 

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from tests.support.emulated import Card, Settings, install, remove
+from tests.support.emulated import Settings, install
 from tests.support.emulated.byhand import Hand
 from tests.support.emulated.errors import CUDARuntimeError
 from tests.support.ranks import ROOT, clean_environment
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("card")]
 
 ADD = """struct Call { long long *out; const long long* a; long long n; };
 extern "C" __global__ void launch(const Call call) { *call.out = *call.out + *call.a + call.n; }"""
 NUMBER = np.zeros(1, np.int64)
-
-
-@pytest.fixture(autouse=True)
-def card() -> Iterator[Card]:
-    """An emulated card as new."""
-    card = install(Settings())
-    yield card
-    remove(card)
-
-
-@pytest.fixture
-def hand(card: Card) -> Hand:
-    return Hand()
 
 
 HOST_ACCESS = """

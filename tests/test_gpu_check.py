@@ -5,14 +5,13 @@ from __future__ import annotations
 import ctypes
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.support.emulated import Settings, install, remove
+from tests.support.emulated import Settings, install
 from tests.support.ranks import ROOT, clean_environment
 from tests.test_tools import fake_project, load_tool, run
 
@@ -21,12 +20,10 @@ TINY = ("--extents", "4", "--colors", "2", "--precisions", "double", "--kernels"
 
 
 @pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def report(card: None, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """tools/gpu_report.py on an emulated card."""
     monkeypatch.syspath_prepend(ROOT / "tools")
-    first = install(Settings())
-    yield load_tool("gpu_report")
-    remove(first)
+    return load_tool("gpu_report")
 
 
 def test_without_a_card_it_ends_with_one_sentence() -> None:

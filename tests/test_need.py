@@ -16,7 +16,6 @@ from tests.support.emulated import Settings, install, remove
 from tests.support.jobs import PLAIN, described, run_here
 from tests.support.ranks import agree
 
-pytestmark = pytest.mark.host
 WITHIN = 0.2
 SHORT = (
     *("chain.thermalise=0", "chain.train=0", "chain.produce=2", "integrator.steps=2", "control=none"),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hpcgauge.__main__ import main
-from hpcgauge.bench import cuda
+from hpcgauge.bench import card_limits, cuda
 from hpcgauge.errors import ConfigError, DeviceError
 from hpcgauge.kernels import nvrtc
 from hpcgauge.kernels.cuda_source import LANES, PROGRAM, call_type
@@ -52,6 +52,12 @@ def test_code_between_kernels_has_no_stack() -> None:
         found = nvrtc.machine_code(PROGRAM, "program", target).resources
         assert set(found) == {"collect_sums", "round_sums", "run_steps", "pack", "convert"}
         assert not any(entry.stack_bytes for entry in found.values())
+
+
+def test_a_triad_moves_pairs_of_numbers() -> None:
+    made = nvrtc.machine_code(card_limits.TEXT, "triad", "sm_90")
+    assert made.ptx.count("ld.global.v2.f64") == 2 and made.ptx.count("st.global.v2.f64") == 1
+    assert made.resources["triad"].stack_bytes == 0
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Rows of `hpcgauge bench` on a card: graphs of many launches, beside copies from memory to memory of the card.
+"""Rows of `hpcgauge bench` on a card: graphs of many launches, beside copies and triads in memory of the card.
 
-Bytes are those that a card moves: what a kernel reads once, and what it writes once; a copy reads and writes all of it.
+Bytes are those that a card moves: what a kernel reads once, and what it writes once.
 Times are of the host's clock, from a synchronised card to a synchronised card, over graphs so long that the way of the
 first launch to the card does not count.
 """
@@ -14,77 +14,20 @@ from statistics import median
 from typing import Any, final
 
 from hpcgauge._version import VERSION
+from hpcgauge.bench.card_limits import WRITTEN_SHARE, Graph, Limits
 from hpcgauge.bench.count import Counts, count
 from hpcgauge.bench.measure import check_sets
 from hpcgauge.bench.periodic import Periodic
-from hpcgauge.fields.card import ON_DEVICE, Card
-from hpcgauge.fields.device import Device
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.card_kernel import CardBound, card_of
 from hpcgauge.kernels.loop import Launch
 from hpcgauge.kernels.nvrtc import nvrtc
 
-RELAXED = 2
-# Launches in a graph, which is launched so often in a sample that a sample takes as long as this.
-CALLS, SAMPLE_SECONDS, MOST_GRAPHS = 50, 5e-3, 100
+# Launches in a graph
+CALLS = 50
 SAMPLES = 9
-# Copies move so many times what the card's cache holds, if a part of the free memory is enough for that.
-CACHES, PART_OF_FREE = 8, 1 / 8
 N_SETS = 3
 PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
-
-
-@final
-class Graph:
-    """Calls that are under way on a card's stream when they return, as one graph. `seconds`: of one call, shortly."""
-
-    def __init__(self, card: Card, calls: Sequence[Callable[[], Any]]):
-        self._card, self._n_calls, self._n_graphs = card, len(calls), 1
-        runtime = card.runtime
-        runtime.streamBeginCapture(card.stream, RELAXED)
-        for call in calls:
-            call()
-        graph = runtime.streamEndCapture(card.stream)
-        self._graph = runtime.graphInstantiate(graph)
-        runtime.graphDestroy(graph)
-        taken = min(self._taken() for _ in range(2))
-        self._n_graphs = min(MOST_GRAPHS, max(1, round(SAMPLE_SECONDS / taken)))
-
-    def seconds(self) -> float:
-        """The time of one call."""
-        return self._taken() / (self._n_graphs * self._n_calls)
-
-    def _taken(self) -> float:
-        runtime, stream = self._card.runtime, self._card.stream
-        runtime.streamSynchronize(stream)
-        start = time.perf_counter()
-        for _ in range(self._n_graphs):
-            runtime.graphLaunch(self._graph, stream)
-        runtime.streamSynchronize(stream)
-        return time.perf_counter() - start
-
-    def close(self) -> None:
-        """Gives the graph back."""
-        self._card.runtime.graphExecDestroy(self._graph)
-
-
-@final
-class Copies:
-    """Copies of an array beyond the card's cache to another. `bytes`: what one moves, read and written."""
-
-    def __init__(self, device: Device):
-        card = card_of(device)
-        free, _ = card.runtime.memGetInfo()
-        n_bytes = int(min(CACHES / 2 * card.properties["l2CacheSize"], PART_OF_FREE / 2 * free))
-        self._out, self._x = (device.empty((n_bytes,), "u1") for _ in range(2))
-        for array in (self._out, self._x):
-            card.write(array, 0)
-        self._card, self.bytes = card, 2 * n_bytes
-        self.graph = Graph(card, [self._copy])
-
-    def _copy(self) -> None:
-        card = self._card
-        card.runtime.memcpyAsync(self._out.address, self._x.address, self._x.nbytes, ON_DEVICE, card.stream)
 
 
 @final
@@ -138,7 +81,7 @@ class Launches:
             self._graph.close()
 
 
-def measure(name: str, lattice: Lattice, copies: Copies) -> dict[str, Any]:
+def measure(name: str, lattice: Lattice, limits: Limits) -> dict[str, Any]:
     """The row of a kernel of the catalogue. WrongResult when it is not what its formula says. Collective."""
     world, card = lattice.world, card_of(lattice.device)
     parity = "even" if name.startswith("staggered_hop") else "both"
@@ -146,10 +89,10 @@ def measure(name: str, lattice: Lattice, copies: Copies) -> dict[str, Any]:
     footprint = counts.touched * lattice.local_volume
     kernel = Launches(Periodic(name, lattice, parity), _number_of_sets(lattice, footprint))
     kernel.check()
-    times, copied = [], []
+    times, of_limits = [], []
     for _ in range(SAMPLES):
         times.append(kernel.seconds())
-        copied.append(max(world.allgather(copies.graph.seconds())))
+        of_limits.append(limits.sample(world))
     kernel.check()
     kernel.close()
     return {
@@ -164,7 +107,7 @@ def measure(name: str, lattice: Lattice, copies: Copies) -> dict[str, Any]:
         "ranks": world.size,
         "sets": len(kernel.sets),
         "footprint": int(footprint * world.size),
-        **_figures(counts, lattice.volume, times, world.size * copies.bytes / median(copied)),
+        **_figures(counts, lattice.volume, times, limits.rates(of_limits, world.size)),
         "checked": True,
     }
 
@@ -179,9 +122,10 @@ def _number_of_sets(lattice: Lattice, footprint: float) -> int:
     return int(min(lattice.world.allgather(min(N_SETS, max(1, possible)))))
 
 
-def _figures(counts: Counts, volume: int, times: Sequence[float], copy_rate: float) -> dict[str, Any]:
-    """Times, rates of all ranks together, and the rate over that of copies."""
+def _figures(counts: Counts, volume: int, times: Sequence[float], rates: dict[str, float]) -> dict[str, Any]:
+    """Times, rates of all ranks together, and the rate over that of the limit with the nearest share of writing."""
     seconds, n_bytes, flops = median(times), counts.moved * volume, counts.flops * volume
+    limit = min(rates, key=lambda kind: abs(WRITTEN_SHARE[kind] - (counts.bytes - counts.touched) / counts.moved))
     return {
         "seconds": seconds,
         "seconds_min": min(times),
@@ -190,9 +134,9 @@ def _figures(counts: Counts, volume: int, times: Sequence[float], copy_rate: flo
         "bytes": n_bytes,
         "gflops": flops / seconds / 1e9,
         "gbytes_per_s": n_bytes / seconds / 1e9,
-        "copy_gbytes_per_s": copy_rate / 1e9,
-        "limited_by": "copy",
-        "fraction_of_limit": n_bytes / seconds / copy_rate,
+        **{f"{kind}_gbytes_per_s": rate / 1e9 for kind, rate in rates.items()},
+        "limited_by": limit,
+        "fraction_of_limit": n_bytes / seconds / rates[limit],
     }
 
 

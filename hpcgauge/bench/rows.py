@@ -70,11 +70,11 @@ def bench(
     is_on_card = isinstance(lattice.device.hardware, Card)
     report("compiling")
     prepare(world, names, len(extent), colors, precision)
-    copies = card.Copies(lattice.device) if is_on_card else None
+    limits = card.Limits(lattice.device) if is_on_card else None
     rows = []
     for name in names:
         report(name)
-        rows.append(measure(name, lattice) if copies is None else card.measure(name, lattice, copies))
+        rows.append(measure(name, lattice) if limits is None else card.measure(name, lattice, limits))
     return {"machine": card.machine(lattice) if is_on_card else machine(lattice), "rows": rows}
 
 

@@ -1,4 +1,7 @@
-"""Kernels on a card that is not there: tables, fields and the call as a host hands them over, the PTX interpreted."""
+"""Kernels on a card that is not there: tables, fields and the call as a host hands them over.
+
+The PTX is interpreted, or else the memory and the machine of tests.support.emulated.byhand are named.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ from tests.support.ptx.text import Program, parse
 THREADS = 3 * WARP
 # The PTX of all is the same but for its header.
 ARCHITECTURE = "sm_80"
+# What holds arrays, and what runs a program when it is made of program, memory, grid and threads.
+INTERPRETER = (Memory, Machine)
 
 
 class OneOf:
@@ -64,10 +69,11 @@ def exchange(fields: list[Field], ghosts: list[Any]) -> None:
 
 
 class Launch:
-    """One rank's launches of a kernel. `call`: struct Call, which a test may change."""
+    """One rank's launches of a kernel. `call`: struct Call, which a test may change. `executor`: as INTERPRETER."""
 
-    def __init__(self, program: Program, case: Case, fields: dict[str, Field], tables: WarpTables):
-        self.program, self.memory, kernel = program, Memory(), case.entry.kernel
+    def __init__(self, program: Any, case: Case, fields: dict[str, Field], tables: WarpTables, executor: Any):
+        memory, self.machine = executor
+        self.program, self.memory, kernel = program, memory(), case.entry.kernel
         self.fields = [fields[argument.name] for argument in kernel.fields]
         self.call = np.zeros((), call_type(len(kernel.fields)))
         given = {
@@ -85,12 +91,12 @@ class Launch:
             self.call["fields"][k] = self.memory.add(self.fields[k].data, argument.access != "read")
         self._where = [int(address) for address in self.call["fields"]]
 
-    def run(self, warps: np.ndarray) -> Counts:
-        """Runs the kernel on a list of warps."""
+    def run(self, warps: np.ndarray) -> Any:
+        """Runs the kernel on a list of warps; what was counted where PTX is interpreted."""
         call = self.call.copy()
         call["warps"], call["n_warps"] = self.memory.add(warps, False), len(warps)
         n_blocks = -(-len(warps) * WARP // THREADS)
-        return Machine(self.program, self.memory, (n_blocks, 1), THREADS).run(call.tobytes())
+        return self.machine(self.program, self.memory, (n_blocks, 1), THREADS).run(call.tobytes())
 
     def finish(self) -> np.ndarray:
         """The bins [sum][16] of this rank; what was written is in the fields then."""
@@ -113,9 +119,9 @@ def launch_text(case: Case) -> str:
 
 
 class Ranks:
-    """All ranks of a case: fields with ghosts, tables, and a launch for each."""
+    """All ranks of a case: fields with ghosts, tables, and a launch for each. `program`: what `executor` runs."""
 
-    def __init__(self, case: Case, grid: tuple[int, ...], program: Program):
+    def __init__(self, case: Case, grid: tuple[int, ...], program: Any, executor: Any = INTERPRETER):
         self.case, self.parts = case, lattices(case.extent, grid, case.precision)
         offsets = case.entry.kernel.offsets
         self.ghosts = [part.ghosts(offsets) for part in self.parts]
@@ -129,13 +135,14 @@ class Ranks:
                 exchange(made[argument.name], self.ghosts)
         self.fields = [{name: fields[rank] for name, fields in made.items()} for rank in range(len(self.parts))]
         together = zip(self.fields, self.tables, strict=True)
-        self.launches = [Launch(program, case, fields, tables) for fields, tables in together]
+        self.launches = [Launch(program, case, *own, executor) for own in together]
 
     def run(self, parity: int = 2) -> tuple[Result, np.ndarray, list[Counts]]:
         """What the kernel writes, the bins of its sums, and what was counted, of interiors and boundaries."""
         counts, bins = [], np.zeros((self.case.entry.kernel.n_sums, BINS), np.int64)
         for launch, tables in zip(self.launches, self.tables, strict=True):
-            counts += [launch.run(part[parity]) for part in (tables.interior, tables.boundary) if len(part[parity])]
+            parts = [part[parity] for part in (tables.interior, tables.boundary) if len(part[parity])]
+            counts += filter(None, map(launch.run, parts))
             bins += launch.finish()
         for row in bins:
             runtime().normalise(ctypes.c_void_p(row.ctypes.data))

@@ -16,7 +16,6 @@ from hpcgauge.comm.world import World
 from hpcgauge.config import Run, load
 from hpcgauge.io.record import read_history
 from hpcgauge.run import run
-from tests.support.everywhere import IS_CUDA, IS_EMULATED
 from tests.support.ranks import ROOT, clean_environment, run_job
 
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
@@ -76,10 +75,7 @@ def start_job(
     n_ranks: int, folder: Path, *changes: str, before: str = "", seconds: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """The finished job `hpcgauge run` on ranks of its own, after the Python lines `before` on each of them."""
-    # The job's ranks run where those of this process do.
-    call = f"use_emulated_cards({n_ranks})" if IS_EMULATED else "use_card()"
-    device = f"from tests.support import everywhere; everywhere.{call}" if IS_EMULATED or IS_CUDA else ""
-    code = f"{device}\n{before}\nfrom hpcgauge.__main__ import main\nmain()"
+    code = f"{before}\nfrom hpcgauge.__main__ import main\nmain()"
     command = [sys.executable, "-c", code, *arguments(folder, *changes)]
     if n_ranks > 1:
         return run_job(n_ranks, command, seconds)

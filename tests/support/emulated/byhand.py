@@ -1,4 +1,4 @@
-"""Kernels launched by hand on the emulated card: arrays, arguments, and a case of the catalogue as one rank sees it."""
+"""Kernels launched by hand on the emulated card: arrays, arguments, and the face of what interprets PTX."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hpcgauge.bench.case import Case
-from hpcgauge.fields.field import Field
-from hpcgauge.kernels.cuda_source import COPIES, WARP, call_type
 from hpcgauge.kernels.nvrtc import machine_code
-from hpcgauge.kernels.runtime import BINS, runtime
-from hpcgauge.lattice.ghosts import WarpTables
 
 TO_CARD, TO_HOST = 1, 2
 NON_BLOCKING = 1
-# The last block has threads to spare.
-THREADS = 3 * WARP
 
 
 class Hand:
@@ -74,10 +67,11 @@ class Hand:
 
 
 class CardMemory:
-    """Memory of the emulated card with the face of tests.support.ptx.memory.Memory."""
+    """Memory of the emulated card with the face of tests.support.ptx.memory.Memory. `stream`: where kernels run."""
 
     def __init__(self) -> None:
         self.hand = Hand()
+        self.stream = self.hand.stream
 
     def add(self, array: np.ndarray, is_writable: bool) -> int:
         """The address of a copy of an array."""
@@ -96,45 +90,9 @@ class CardMachine:
 
     def run(self, argument: bytes) -> None:
         """Asks for the kernel."""
-        self.memory.hand.launch_shape(self.program, np.frombuffer(argument, np.uint8), self.shape)
+        memory = self.memory
+        memory.hand.launch_shape(self.program, np.frombuffer(argument, np.uint8), self.shape, memory.stream)
 
 
-class CardLaunch:
-    """One rank's launches of a kernel on the emulated card.
-
-    A test may change `call`, the struct Call, and `stream`, where the kernel runs.
-    """
-
-    def __init__(self, function: int, case: Case, fields: dict[str, Field], tables: WarpTables):
-        self.hand, self.function, kernel = Hand(), function, case.entry.kernel
-        self.stream = self.hand.stream
-        self.fields = [fields[argument.name] for argument in kernel.fields]
-        self._bins = np.zeros((COPIES, kernel.n_sums, BINS), np.int64)
-        given = {
-            "neighbours": tables.neighbours,
-            "coordinates": tables.coordinates,
-            "extent": np.array(case.extent, np.int32),
-            "numbers": np.concatenate([np.zeros(0), *case.numbers.values()]),
-            "stopped": np.zeros(1, np.int64),
-            "bins": self._bins,
-        }
-        self.call = np.zeros((), call_type(len(kernel.fields)))
-        for name, array in given.items():
-            self.call[name] = self.hand.put(array)
-        self._where = [self.hand.put(field.data) for field in self.fields]
-        self.call["fields"][: len(self._where)] = self._where
-
-    def run(self, warps: np.ndarray) -> None:
-        """Asks for the kernel on a list of warps."""
-        call = self.call.copy()
-        call["warps"], call["n_warps"] = self.hand.put(warps), len(warps)
-        self.hand.launch(self.function, call, -(-len(warps) * WARP // THREADS), THREADS, self.stream)
-
-    def finish(self) -> np.ndarray:
-        """The bins [sum][16] of this rank; what was written is in the fields then."""
-        for field, address in zip(self.fields, self._where, strict=True):
-            field.data[:] = self.hand.get(address, field.data)
-        bins = self.hand.get(int(self.call["bins"]), self._bins).sum(axis=0) if self._bins.size else self._bins[0]
-        for row in bins:
-            runtime().normalise(ctypes.c_void_p(row.ctypes.data))
-        return bins
+# As tests.support.gpu.INTERPRETER
+EXECUTOR = (CardMemory, CardMachine)
