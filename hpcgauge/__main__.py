@@ -138,8 +138,8 @@ def convert(
 
     world = World()
     with world.guard():
-        from hpcgauge.io.convert import convert as convert_file
-        from hpcgauge.io.formats import wanted
+        from hpcgauge.io.gauge.convert import convert as convert_file
+        from hpcgauge.io.gauge.formats import wanted
         from hpcgauge.report.gauge_info import header_facts, in_words
         from hpcgauge.report.printing import print_pairs
 
@@ -274,7 +274,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
 
 
 def _extent(text: str | None) -> tuple[int, ...] | None:
-    from hpcgauge.io.header import parsed_extent
+    from hpcgauge.io.gauge.header import parsed_extent
 
     return None if text is None else parsed_extent(text)
 

@@ -9,10 +9,10 @@ import pytest
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io import sweep
-from hpcgauge.io.convert import convert
-from hpcgauge.io.formats import wanted
-from hpcgauge.io.header import Extent
+from hpcgauge.io.gauge import sweep
+from hpcgauge.io.gauge.convert import convert
+from hpcgauge.io.gauge.formats import wanted
+from hpcgauge.io.gauge.header import Extent
 from tests.support.gaugefiles import hirep_quaternions, nersc, random_links
 from tests.support.gaugeoracles import told
 from tests.support.ranks import agree

@@ -13,8 +13,8 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.plaquette import plaquette as hpcgauge_plaquette
-from hpcgauge.io.header import Extent
-from hpcgauge.io.links import read_links
+from hpcgauge.io.gauge.header import Extent
+from hpcgauge.io.gauge.links import read_links
 from tests.support.gaugefiles import SMALL, nersc, random_links, read
 from tests.support.ranks import agree
 

@@ -17,11 +17,11 @@ from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.field import LINKS, Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
-from hpcgauge.io.compiled import Place
 from hpcgauge.io.container import Contents, write_container
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.gaugefile import open_gauge_file
-from hpcgauge.io.links import read_links, write_links
+from hpcgauge.io.gauge.compiled import Place
+from hpcgauge.io.gauge.gaugefile import open_gauge_file
+from hpcgauge.io.gauge.links import read_links, write_links
 from tests.support.gaugefiles import DATA, FIELD, FORMAT, SMALL, hirep_quaternions, lime, nersc, random_links
 
 # No reader of a small file takes more than this.

@@ -14,9 +14,9 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
-from hpcgauge.io import writer
-from hpcgauge.io.header import Extent
-from hpcgauge.io.links import read_links, write_links
+from hpcgauge.io.gauge import writer
+from hpcgauge.io.gauge.header import Extent
+from hpcgauge.io.gauge.links import read_links, write_links
 from tests.support.gaugefiles import random_links
 from tests.support.gaugeoracles import told
 from tests.support.ranks import agree
@@ -98,7 +98,7 @@ def test_files_are_written_in_slabs(
     U = Links.from_numpy(Lattice((4, 4, 4, 8), 3, world), links)
     contents = []
     for limit in (1 << 25, 80_000, 9_000):
-        monkeypatch.setattr("hpcgauge.io.links.SLAB", limit)
+        monkeypatch.setattr("hpcgauge.io.gauge.links.SLAB", limit)
         write_links(U, shared_tmp_path / "field", format, overwrite=True)
         contents.append(without_dates((shared_tmp_path / "field").read_bytes()))
     agree(world, len(set(contents)) == 1, "the same file")
@@ -166,14 +166,14 @@ def test_links_off_the_group_are_not_written(world: World, shared_tmp_path: Path
 def test_what_cannot_be_read_back_gets_no_name(
     world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = writer.write_blocks
+    real = writer.write_at
 
     def losing(path: Path, here: World, placed: list) -> None:  # type: ignore[type-arg]
         for _, part in placed:
             part.local.reshape(-1)[:1] ^= 1
         real(path, here, placed)
 
-    monkeypatch.setattr(writer, "write_blocks", losing)
+    monkeypatch.setattr(writer, "write_at", losing)
     with pytest.raises(OSError, match="could not be written"):
         write_links(Links.hot(Lattice((4, 2, 4, 6), 3, world)), shared_tmp_path / "field", "hirep")
     world.barrier()

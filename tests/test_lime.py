@@ -10,7 +10,7 @@ import pytest
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.gaugefile import open_gauge_file
+from hpcgauge.io.gauge.gaugefile import open_gauge_file
 from tests.support.gaugefiles import (
     DATA,
     FIELD,

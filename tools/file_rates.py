@@ -22,7 +22,7 @@ import numpy
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
-from hpcgauge.io.links import read_links, write_links
+from hpcgauge.io.gauge.links import read_links, write_links
 
 # Name, format, precision of the file, precision of the field.
 FORMS = {

@@ -81,6 +81,16 @@ def to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
+def reserve(descriptor: int, size: int) -> None:
+    """Gives an open file its size, and its room on the disk where the file system can promise it."""
+    os.ftruncate(descriptor, size)
+    try:
+        os.posix_fallocate(descriptor, 0, max(size, 1))
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+
+
 def write_fully(descriptor: int, data: memoryview, offset: int) -> None:
     """Writes all bytes at an offset of an open file."""
     while data:

@@ -6,13 +6,12 @@ back a file whose disk is full.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 from pathlib import Path
 from typing import Any, final
 
-from hpcgauge.io.durable import write_fully
+from hpcgauge.io.durable import reserve, write_fully
 
 PAGE = 4096
 
@@ -74,19 +73,9 @@ class Image(io.RawIOBase):
         """Makes the file on the disk, with room for all of it and everything that was written here."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
-            _reserve(descriptor, self._size)
+            reserve(descriptor, self._size)
             for page, content in sorted(self._pages.items()):
                 start = page * PAGE
                 write_fully(descriptor, memoryview(content)[: max(0, self._size - start)], start)
         finally:
             os.close(descriptor)
-
-
-def _reserve(descriptor: int, size: int) -> None:
-    """Gives the file its size, and its room on the disk where the file system can promise it."""
-    os.ftruncate(descriptor, size)
-    try:
-        os.posix_fallocate(descriptor, 0, max(size, 1))
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-            raise

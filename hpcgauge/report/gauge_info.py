@@ -10,12 +10,12 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io import checkpoint, network, recorded
 from hpcgauge.io.agreement import on_root
-from hpcgauge.io.checksums import DIGITS
 from hpcgauge.io.container import verify_container
-from hpcgauge.io.gaugefile import CHECKS, GaugeFile, open_gauge_file
-from hpcgauge.io.hdf5links import kind_of
-from hpcgauge.io.header import format_extent
-from hpcgauge.io.sweep import Measurement, measure, verify
+from hpcgauge.io.gauge.checksums import DIGITS
+from hpcgauge.io.gauge.gaugefile import CHECKS, GaugeFile, open_gauge_file
+from hpcgauge.io.gauge.hdf5links import kind_of
+from hpcgauge.io.gauge.header import format_extent
+from hpcgauge.io.gauge.sweep import Measurement, measure, verify
 
 KINDS = (checkpoint.KIND, network.KIND, recorded.KIND)
 NORMALISATION = {"plaquette": "Re tr P / N, mean over sites and planes", "link_trace": "Re tr U / N, mean over links"}

@@ -9,9 +9,10 @@ import numpy
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io import checkpoint, hdf5links
+from hpcgauge.io import checkpoint
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.container import read_container, table_of
+from hpcgauge.io.gauge import hdf5links
 from hpcgauge.report.gauge_info import KINDS, describe_gauge_file
 from hpcgauge.report.history import read_folder
 from hpcgauge.report.page import about_run

@@ -19,7 +19,7 @@ from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT, Links
 from hpcgauge.gauge.plaquette import PlaquetteAction
-from hpcgauge.io.links import read_links
+from hpcgauge.io.gauge.links import read_links
 from hpcgauge.kernels.draws import Draw, Stream, uniform
 from hpcgauge.network.cask import Cask
 from hpcgauge.network.covnet import CovNet

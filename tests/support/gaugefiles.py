@@ -10,10 +10,10 @@ import numpy
 from hpcgauge.bench.oracle.gauge import plaquette
 from hpcgauge.comm.world import World
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.checksums import combined
-from hpcgauge.io.compiled import Place
-from hpcgauge.io.gaugefile import GaugeFile, checks_of, open_gauge_file
-from hpcgauge.io.header import Extent
+from hpcgauge.io.gauge.checksums import combined
+from hpcgauge.io.gauge.compiled import Place
+from hpcgauge.io.gauge.gaugefile import GaugeFile, checks_of, open_gauge_file
+from hpcgauge.io.gauge.header import Extent
 
 SMALL: Extent = (2, 4, 2, 6)
 

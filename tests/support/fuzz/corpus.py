@@ -18,8 +18,8 @@ from hpcgauge.gauge.links import Links
 from hpcgauge.io.checkpoint import write_checkpoint
 from hpcgauge.io.container import Contents
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.header import ByteOrder, Precision
-from hpcgauge.io.links import write_links
+from hpcgauge.io.gauge.header import ByteOrder, Precision
+from hpcgauge.io.gauge.links import write_links
 from hpcgauge.io.network import NetworkFile, save_network
 from hpcgauge.io.recorded import record_trajectory
 from tests.support.fuzz.sealed import unsealed

@@ -15,8 +15,8 @@ from hpcgauge.config import read
 from hpcgauge.errors import ConfigError, FileFormatError
 from hpcgauge.io.checkpoint import newest_valid, read_checkpoint
 from hpcgauge.io.container import Contents
-from hpcgauge.io.gaugefile import open_gauge_file
-from hpcgauge.io.links import read_links
+from hpcgauge.io.gauge.gaugefile import open_gauge_file
+from hpcgauge.io.gauge.links import read_links
 from hpcgauge.io.network import load_network
 from hpcgauge.io.record import read_history
 from hpcgauge.io.recorded import read_trajectory

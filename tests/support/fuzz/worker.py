@@ -16,7 +16,7 @@ from typing import Any
 
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io import unsealed
-from hpcgauge.io.gaugefile import open_gauge_file
+from hpcgauge.io.gauge.gaugefile import open_gauge_file
 from tests.support.fuzz.bytes import one_bit
 from tests.support.fuzz.cases import Case, case
 from tests.support.fuzz.corpus import CONTAINERS, GAUGE, Whole, corpus

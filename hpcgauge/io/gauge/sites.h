@@ -1,7 +1,7 @@
 // From the bytes of a gauge file into the memory of a field or an array, with checks on the way, and back. Plain C++, for the
 // CPU only. A unit is what the file keeps together: a site with its links, or one link.
 #pragma once
-#include "gauge_link.h"
+#include "link.h"
 
 #include <errno.h>
 #include <unistd.h>

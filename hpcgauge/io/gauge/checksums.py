@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import final
 
 from hpcgauge.comm.world import World
-from hpcgauge.io import layouts
-from hpcgauge.io.compiled import Form, Sums, library
-from hpcgauge.io.header import BYTES, DIRECTIONS, Header
-from hpcgauge.io.layouts import Batch, Region
+from hpcgauge.io.gauge import layouts
+from hpcgauge.io.gauge.compiled import Form, Sums, library
+from hpcgauge.io.gauge.header import BYTES, DIRECTIONS, Header
+from hpcgauge.io.gauge.layouts import Batch, Region
 
-# Bits of enum Check in gauge_sums.h.
+# Bits of enum Check in sums.h.
 NERSC, SCIDAC, MILC, MIXED, TRACE, GROUP = (1 << bit for bit in range(6))
 # The check that each stored sum belongs to.
 CHECK_OF = {"checksum": NERSC, "suma": SCIDAC, "sumb": SCIDAC, "sum29": MILC, "sum31": MILC, "sum64": MIXED}

@@ -10,16 +10,16 @@ import numpy
 
 from hpcgauge.comm.world import World
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT
-from hpcgauge.io import layouts
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.compiled import Place
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.formats import Measured, Wanted, facts_of, planned
-from hpcgauge.io.gaugefile import GaugeFile, checks_of, open_gauge_file
-from hpcgauge.io.header import DIRECTIONS, Header
-from hpcgauge.io.layouts import T
-from hpcgauge.io.sweep import COMPLEX, Measurement, Slab, Sweep, verify
-from hpcgauge.io.writer import Writing
+from hpcgauge.io.gauge import layouts
+from hpcgauge.io.gauge.compiled import Place
+from hpcgauge.io.gauge.formats import Measured, Wanted, facts_of, planned
+from hpcgauge.io.gauge.gaugefile import GaugeFile, checks_of, open_gauge_file
+from hpcgauge.io.gauge.header import DIRECTIONS, Header
+from hpcgauge.io.gauge.layouts import T
+from hpcgauge.io.gauge.sweep import COMPLEX, Measurement, Slab, Sweep, verify
+from hpcgauge.io.gauge.writer import Writing
 
 
 def convert(

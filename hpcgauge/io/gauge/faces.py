@@ -8,9 +8,9 @@ import numpy
 
 from hpcgauge.comm.exchange import Message
 from hpcgauge.fields.field import Field
-from hpcgauge.io.compiled import Place
-from hpcgauge.io.header import DIRECTIONS
-from hpcgauge.io.layouts import Region
+from hpcgauge.io.gauge.compiled import Place
+from hpcgauge.io.gauge.header import DIRECTIONS
+from hpcgauge.io.gauge.layouts import Region
 from hpcgauge.lattice.geometry import ravel
 
 

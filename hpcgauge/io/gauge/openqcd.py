@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.header import DIRECTIONS, LARGEST_EXTENT, Header
+from hpcgauge.io.gauge.header import DIRECTIONS, LARGEST_EXTENT, Header
 
 START = struct.Struct("<4id")
 COLORS = 3

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy
 
-from hpcgauge.io.header import DIRECTIONS, Extent, Layout
+from hpcgauge.io.gauge.header import DIRECTIONS, Extent, Layout
 
 X, Y, Z, T = range(DIRECTIONS)
 # Units of one batch: the tables stay small, and the calls few.
@@ -21,7 +21,7 @@ UNITS_AT_ONCE = 32768
 # Rows come in multiples of so many, which fill whole blocks of fields.
 ALIGNED_ROWS = 32
 LINKS_OF_A_POINT = 2 * DIRECTIONS
-# enum Pairs of gauge_sites.h.
+# enum Pairs of sites.h.
 NO_PAIRS, PAIRS_OF_NEIGHBOURS, PAIRS_OF_ROWS = range(3)
 # Units of one site.
 UNITS: dict[Layout, int] = {"sites": 1, "points": DIRECTIONS, "odd points": DIRECTIONS, "planes": DIRECTIONS}
@@ -64,7 +64,7 @@ class Region:
 class Batch(NamedTuple):
     """Some rows: the number of the first unit of each. Of each unit the number of its site in memory, its parity, the
     direction of its (first) link, arrays that broadcast to (n, units). `pairs`: which units follow x, as in
-    gauge_sites.h; `has_holes`: there are sites of negative number, which lie nowhere."""
+    sites.h; `has_holes`: there are sites of negative number, which lie nowhere."""
 
     rows: numpy.ndarray
     row_units: int

@@ -7,7 +7,7 @@ from pathlib import Path
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io.container import read_container, table_of
-from hpcgauge.io.header import (
+from hpcgauge.io.gauge.header import (
     BYTES,
     DIRECTIONS,
     LARGEST_COLORS,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.header import BYTES, Header, checked_extent, data_length, format_extent
+from hpcgauge.io.gauge.header import BYTES, Header, checked_extent, data_length, format_extent
 
 MAGIC = 20103
 OLD_MAGIC = 59354

@@ -13,11 +13,11 @@ import numpy
 
 from hpcgauge.errors import FileFormatError
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT
-from hpcgauge.io import hdf5links, hirep, layouts, lime, milc, nersc, openqcd
-from hpcgauge.io.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, form_of, shown
-from hpcgauge.io.compiled import Place, take
-from hpcgauge.io.header import DIRECTIONS, Extent, Header, checked_extent, format_extent
-from hpcgauge.io.layouts import Region
+from hpcgauge.io.gauge import hdf5links, hirep, layouts, lime, milc, nersc, openqcd
+from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, form_of, shown
+from hpcgauge.io.gauge.compiled import Place, take
+from hpcgauge.io.gauge.header import DIRECTIONS, Extent, Header, checked_extent, format_extent
+from hpcgauge.io.gauge.layouts import Region
 
 CHECKS = ("checksum", "link_trace", "plaquette", "group")
 # What a stored number may differ by, as in Grid; some store all digits, but sum in another order.

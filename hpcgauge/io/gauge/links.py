@@ -13,18 +13,18 @@ from hpcgauge.fields.field import LINKS, Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT, reunitarised
 from hpcgauge.gauge.plaquette import plaquette
-from hpcgauge.io import layouts
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.checksums import Tally, combined, form_of
-from hpcgauge.io.compiled import Place
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.faces import faces
-from hpcgauge.io.formats import DEFAULT, Measured, planned, wanted
-from hpcgauge.io.gaugefile import RECOVERABLE, GaugeFile, checks_of, open_gauge_file
-from hpcgauge.io.header import DIRECTIONS, ByteOrder, Header, Precision
-from hpcgauge.io.layouts import Region
-from hpcgauge.io.sweep import COMPLEX
-from hpcgauge.io.writer import SLAB, Writing
+from hpcgauge.io.gauge import layouts
+from hpcgauge.io.gauge.checksums import Tally, combined, form_of
+from hpcgauge.io.gauge.compiled import Place
+from hpcgauge.io.gauge.faces import faces
+from hpcgauge.io.gauge.formats import DEFAULT, Measured, planned, wanted
+from hpcgauge.io.gauge.gaugefile import RECOVERABLE, GaugeFile, checks_of, open_gauge_file
+from hpcgauge.io.gauge.header import DIRECTIONS, ByteOrder, Header, Precision
+from hpcgauge.io.gauge.layouts import Region
+from hpcgauge.io.gauge.sweep import COMPLEX
+from hpcgauge.io.gauge.writer import SLAB, Writing
 
 # What single precision links add to the difference of a plaquette from the stored one.
 SINGLE_ROUNDING = 1e-5

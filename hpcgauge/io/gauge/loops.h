@@ -1,7 +1,7 @@
 // Plaquettes of links in an array [mu][t][z][y][x][row][column][re, im], for files that no field holds. Plain C++, for the CPU
 // only.
 #pragma once
-#include "gauge_link.h"
+#include "link.h"
 
 namespace files {
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy
 
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.header import (
+from hpcgauge.io.gauge.header import (
     BYTES,
     DIRECTIONS,
     LARGEST_COLORS,

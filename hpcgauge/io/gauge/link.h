@@ -2,7 +2,7 @@
 #pragma once
 #define HPC_DOUBLE 1
 #define LANES 8
-#include "gauge_sums.h"
+#include "sums.h"
 #include "platform.h"
 
 namespace files {

@@ -12,19 +12,19 @@ from typing import final
 import numpy
 
 from hpcgauge.comm.world import World
-from hpcgauge.io import layouts
 from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.blocks import write_at
-from hpcgauge.io.checksums import GROUP, SCIDAC, TRACE, Found, Tally, checks_of_sums, combined, form_of
-from hpcgauge.io.compiled import Place, check, give
 from hpcgauge.io.container import Contents, write_container
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.durable import beside, remove_beside, to_disk, write_fully
-from hpcgauge.io.formats import FORMATS, Measured, attributes_of, end_of, start_of
-from hpcgauge.io.gaugefile import GaugeFile, open_gauge_file
-from hpcgauge.io.hdf5links import KIND
-from hpcgauge.io.header import Header
-from hpcgauge.io.layouts import Batch, Region
+from hpcgauge.io.durable import beside, publish, remove_beside, reserve, write_fully
+from hpcgauge.io.gauge import layouts
+from hpcgauge.io.gauge.checksums import GROUP, SCIDAC, TRACE, Found, Tally, checks_of_sums, combined, form_of
+from hpcgauge.io.gauge.compiled import Place, check, give
+from hpcgauge.io.gauge.formats import FORMATS, Measured, attributes_of, end_of, start_of
+from hpcgauge.io.gauge.gaugefile import GaugeFile, open_gauge_file
+from hpcgauge.io.gauge.hdf5links import KIND
+from hpcgauge.io.gauge.header import Header
+from hpcgauge.io.gauge.layouts import Batch, Region
 
 # A place, and for each batch of a region the links that lie there.
 Source = tuple[Place, Iterable[Batch]]
@@ -74,10 +74,7 @@ class Writing:
         """Makes the file with room for the numbers."""
         descriptor = os.open(self.beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
-            size = self.header.offset + self.header.length
-            os.ftruncate(descriptor, size)
-            with _unless_unsupported():
-                os.posix_fallocate(descriptor, 0, size)
+            reserve(descriptor, self.header.offset + self.header.length)
         finally:
             os.close(descriptor)
 
@@ -146,7 +143,6 @@ class Writing:
             write_fully(descriptor, memoryview(start_of(self.header, measured)), 0)
             end = self.header.offset + self.header.length
             write_fully(descriptor, memoryview(end_of(self.header, measured)), end)
-            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -155,8 +151,7 @@ class Writing:
 
     def _publish(self) -> None:
         self._refuse()
-        os.replace(self.beside, self.path)
-        to_disk(self.path.parent)
+        publish(self.path)
 
     def finish_planes(self, measured: Measured, part: Distributed) -> None:
         """Writes the whole HDF5 file, each rank its part. Collective."""
@@ -171,13 +166,3 @@ def _same(found: Header, planned: Header) -> bool:
         getattr(found, name) == getattr(planned, name)
         for name in ("format", "extent", "colors", "precision", "byte_order", "offset", "length", "layout")
     )
-
-
-@contextmanager
-def _unless_unsupported() -> Iterator[None]:
-    """A block in which a file system may say that it cannot promise room."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-            raise

@@ -12,12 +12,12 @@ import numpy
 from hpcgauge.comm.world import World
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT
 from hpcgauge.io.agreement import on_every_rank
-from hpcgauge.io.checksums import TRACE, Found, Tally, combined
-from hpcgauge.io.compiled import Place, add_plaquettes
 from hpcgauge.io.distributed import share
-from hpcgauge.io.gaugefile import CHECKS, GaugeFile
-from hpcgauge.io.header import BYTES, DIRECTIONS, data_length
-from hpcgauge.io.layouts import Region, T
+from hpcgauge.io.gauge.checksums import TRACE, Found, Tally, combined
+from hpcgauge.io.gauge.compiled import Place, add_plaquettes
+from hpcgauge.io.gauge.gaugefile import CHECKS, GaugeFile
+from hpcgauge.io.gauge.header import BYTES, DIRECTIONS, data_length
+from hpcgauge.io.gauge.layouts import Region, T
 
 # Bytes of a slab; one slice of t at least.
 SLAB = 16 << 20

@@ -1,4 +1,4 @@
-"""The compiled part of reading and writing gauge files: gauge_sites.h, and the records that it reads."""
+"""The compiled part of reading and writing gauge files: sites.h, and the records that it reads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import numpy
 
 from hpcgauge.fields.field import Field
-from hpcgauge.io.layouts import ALIGNED_ROWS, NO_PAIRS, PAIRS_OF_ROWS, Batch
+from hpcgauge.io.gauge.layouts import ALIGNED_ROWS, NO_PAIRS, PAIRS_OF_ROWS, Batch
 from hpcgauge.kernels.build import load_library
 
 TEXT = """#pragma GCC visibility push(default)
-#include "../../io/gauge_sites.h"
-#include "../../io/gauge_loops.h"
+#include "../../io/gauge/sites.h"
+#include "../../io/gauge/loops.h"
 #pragma GCC visibility pop
 """
 # What is read at once stays in the second cache until its numbers are stored.
@@ -27,7 +27,7 @@ WIDTH = 8
 
 
 class Form(ctypes.Structure):
-    """struct Form of gauge_sites.h: the numbers of a unit in the file."""
+    """struct Form of sites.h: the numbers of a unit in the file."""
 
     _fields_ = [(name, ctypes.c_long) for name in ("real_bytes", "swaps", "colors", "rows", "links", "is_quaternion")]
 
@@ -39,7 +39,7 @@ class Form(ctypes.Structure):
 
 
 class Memory(ctypes.Structure):
-    """struct Memory of gauge_sites.h."""
+    """struct Memory of sites.h."""
 
     _fields_ = [
         ("data", ctypes.c_void_p),
@@ -53,7 +53,7 @@ class Memory(ctypes.Structure):
 
 
 class Reading(ctypes.Structure):
-    """struct Reading of gauge_sites.h."""
+    """struct Reading of sites.h."""
 
     _fields_ = [
         ("file", ctypes.c_long),
@@ -67,7 +67,7 @@ class Reading(ctypes.Structure):
 
 
 class Sums(ctypes.Structure):
-    """struct Sums of gauge_sums.h."""
+    """struct Sums of sums.h."""
 
     _fields_ = [
         ("mixed", ctypes.c_uint64),
@@ -86,7 +86,7 @@ class Sums(ctypes.Structure):
 
 
 class Box(ctypes.Structure):
-    """struct Box of gauge_loops.h."""
+    """struct Box of loops.h."""
 
     _fields_ = [
         ("data", ctypes.c_void_p),
@@ -99,7 +99,7 @@ class Box(ctypes.Structure):
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The library of gauge_sites.h. DeviceError when there is no compiler."""
+    """The library of sites.h. DeviceError when there is no compiler."""
     loaded = load_library(TEXT, "gauge_files")
     loaded.take_rows.restype = ctypes.c_long
     loaded.give_units.restype = loaded.rotate_words.restype = loaded.plaquettes.restype = None

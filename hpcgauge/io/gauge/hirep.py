@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.header import DIRECTIONS, LARGEST_COLORS, LARGEST_EXTENT, Header, data_length
+from hpcgauge.io.gauge.header import DIRECTIONS, LARGEST_COLORS, LARGEST_EXTENT, Header, data_length
 
 # Colours, extents (t, x, y, z), plaquette 0..1.
 START = struct.Struct(">5id")

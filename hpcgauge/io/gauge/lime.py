@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io import tags
-from hpcgauge.io.header import (
+from hpcgauge.io.gauge import tags
+from hpcgauge.io.gauge.header import (
     BYTES,
     DIRECTIONS,
     Extent,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from hpcgauge._version import VERSION
-from hpcgauge.io import hirep, lime, milc, nersc, openqcd
-from hpcgauge.io.gaugefile import EXACT, EXACT_TOLERANCE
-from hpcgauge.io.header import (
+from hpcgauge.io.gauge import hirep, lime, milc, nersc, openqcd
+from hpcgauge.io.gauge.gaugefile import EXACT, EXACT_TOLERANCE
+from hpcgauge.io.gauge.header import (
     BYTES,
     ByteOrder,
     Extent,
