@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -25,7 +27,7 @@ from hpcgauge.io.distributed import Distributed, checksum, local_checksum
 from hpcgauge.io.network import NetworkFile, load_network, save_network
 from hpcgauge.io.recorded import read_trajectory, record_trajectory, recorded_trajectories
 from tests.support.disk import small_disk
-from tests.support.ranks import agree
+from tests.support.ranks import agree, clean_environment
 
 pytestmark = pytest.mark.hdf5
 SHAPE = (4, 8, 2, 4, 4, 2, 2)
@@ -73,6 +75,15 @@ def slices_of(world: World) -> dict[str, tuple[slice, ...]]:
 @pytest.mark.ranks
 def test_an_h5py_with_mpi_is_used_where_it_was_asked_for(world: World) -> None:
     agree(world, hdf5.is_parallel() or "HPCGAUGE_PARALLEL_HDF5" not in os.environ, "the stock h5py was loaded")
+
+
+def test_hdf5_does_not_start_mpi_on_one_rank(tmp_path: Path) -> None:
+    program = (
+        "import sys; from hpcgauge.io import hdf5; hdf5.library()\n"
+        "MPI = sys.modules.get('mpi4py.MPI')\n"
+        "sys.exit(MPI is not None and MPI.Is_initialized())"
+    )
+    assert subprocess.run([sys.executable, "-c", program], env=clean_environment(), check=False).returncode == 0
 
 
 @pytest.mark.ranks

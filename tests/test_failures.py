@@ -16,7 +16,6 @@ from hpcgauge.io.folder import RunFolder
 from tests.support.jobs import ONE_ONE_TWO, PLAIN, SMALL, described, lines_of, run_here, start_job, told_once
 from tests.support.ranks import agree
 
-pytestmark = pytest.mark.hdf5
 # From the failure to the end of the job. Seconds on a free machine; the suite shares its cores.
 SECONDS_TO_END = 20.0
 AT = 3  # the trajectory at which something happens
@@ -67,7 +66,9 @@ def undisturbed(world: World, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2])
-@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize(
+    "cause", [pytest.param(name, marks=[pytest.mark.hdf5] if "disk" in name else []) for name in CAUSES]
+)
 def test_the_job_ends_and_can_go_on(
     tmp_path: Path, undisturbed: list[dict[str, Any]], cause: str, n_ranks: int
 ) -> None:

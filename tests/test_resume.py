@@ -17,7 +17,6 @@ from hpcgauge.run.chain import ChainRun
 from tests.support.jobs import SMALL, described, lines_of, run_here, start_job
 from tests.support.ranks import agree
 
-pytestmark = pytest.mark.hdf5
 # Three updates, so that the optimiser's memory matters; checkpoints fall between the ends of phases.
 LONGER = (*SMALL, "chain.train=3", "checkpoint.every=2", "chain.produce=3")
 LAST = 7
@@ -83,6 +82,7 @@ def whole(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.hdf5
 @pytest.mark.ranks
 @pytest.mark.parametrize("after", [3, 5])
 def test_a_stopped_run(world: World, shared_tmp_path: Path, whole: Path, after: int) -> None:
@@ -101,6 +101,7 @@ def test_production_that_grows(world: World, shared_tmp_path: Path, whole: Path)
     agree(world, is_same_state(state_of(shared_tmp_path, LAST), state_of(whole, LAST)))
 
 
+@pytest.mark.hdf5
 @pytest.mark.ranks
 def test_every_so_many_checkpoints_stay(world: World, shared_tmp_path: Path) -> None:
     run_here(described(*LONGER, "checkpoint={every: 1, keep: 1, keep_every: 3}"), shared_tmp_path, world)
@@ -123,6 +124,7 @@ def test_controls(world: World, shared_tmp_path: Path) -> None:
         agree(world, lines_of(once / name) == lines_of(twice / name) != [], name)
 
 
+@pytest.mark.hdf5
 @pytest.mark.parametrize(("n_ranks", "at"), [(1, 5), (2, 3)])
 def test_a_killed_job(tmp_path: Path, whole: Path, n_ranks: int, at: int) -> None:
     """A rank is killed between two checkpoints; the lines behind the last one are made anew."""

@@ -121,6 +121,7 @@ def line(number: int, value: Any) -> Callable[[dict[str, Any]], object]:
         lambda said: said.update(datasets=[]),
         lambda said: said.update(datasets=7),
         lambda said: said.update(schema="1"),
+        lambda said: said.update(schema=float("-inf")),
         lambda said: said.update(sha256=None),
         lambda said: said.pop("kind"),
         lambda said: said.update(kind={}),

@@ -18,7 +18,6 @@ from hpcgauge.io.network import NetworkFile, load_network, save_network
 from tests.support.jobs import SMALL, described, lines_of, run_here
 from tests.support.ranks import agree
 
-pytestmark = pytest.mark.hdf5
 TRAINED = (*SMALL, "chain.train=3")
 # Without start values of its own, on a lattice of twice the length.
 FROM_FILE = (*SMALL, "guide.fermion.0.network={kind: cask, layers: 1, reach: 1}", "lattice.extent=[4, 4, 4, 8]")

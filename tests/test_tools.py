@@ -244,3 +244,28 @@ def test_rows_as_a_table() -> None:
     command = [ROOT / ".venv" / "bin" / "python", ROOT / "tools" / "roofline.py"]
     result = subprocess.run(command, input=json.dumps({"rows": [row]}), capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "| combine | 2500 | 5.2 | 10.0 | 20.0 | triad | 0.50 |"
+
+
+def test_suite_adds_a_mark_to_those_that_were_asked_for() -> None:
+    suite = load_tool("suite")
+    assert suite.with_mark(["tests/a.py"], "hdf5") == ["tests/a.py", "-m", "hdf5"]
+    assert suite.with_mark(["-m", "ranks or gpu"], "hdf5")[-2:] == ["-m", "(ranks or gpu) and hdf5"]
+
+
+def test_suite_says_which_paths_of_hdf5_have_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite, tool = load_tool("suite"), load_tool("parallel_hdf5")
+    marked = make_run(suite, 1, a={"outcome": "passed", "hdf5": True})
+    assert suite.with_parallel_hdf5([], make_run(suite, 1, a={"outcome": "passed"})) == ([], "")
+    monkeypatch.delenv("HPCGAUGE_TEST_HDF5", raising=False)
+    monkeypatch.setattr(tool, "find", lambda: None)
+    runs, words = suite.with_parallel_hdf5([], marked)
+    assert runs == [] and "NOT tested" in words
+    monkeypatch.setenv("HPCGAUGE_TEST_HDF5", "stock")
+    assert "stock" in suite.with_parallel_hdf5([], marked)[1]
+
+
+@pytest.mark.parametrize(("setting", "version"), [("#define H5_HAVE_PARALLEL 1", "1.14.5"), ("/* none */", "")])
+def test_parallel_hdf5_is_known_by_its_headers(tmp_path: Path, setting: str, version: str) -> None:
+    (tmp_path / "H5pubconf.h").write_text(f"#define H5_HAVE_STDINT_H 1\n{setting}\n")
+    (tmp_path / "H5public.h").write_text('#define H5_VERS_INFO    "HDF5 library version: 1.14.5"\n')
+    assert load_tool("parallel_hdf5")._version(tmp_path) == version

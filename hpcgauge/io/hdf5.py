@@ -42,8 +42,10 @@ def lay_out(
     arrays: Mapping[str, tuple[Distributed, int]],
     replicated: Mapping[str, numpy.ndarray],
 ) -> dict[str, Entry]:
-    """Makes the file with these attributes, room for distributed arrays (with their checksums) and the replicated ones;
-    where each lies. OSError when the disk has no room."""
+    """Where each dataset lies in the new file, which has the replicated arrays, and room for the distributed ones.
+
+    `said`: the file's attributes; a distributed array comes with its checksum. OSError when the disk has no room.
+    """
     h5py, image = library(), Image()
     with h5py.File(image, "w", libver=VERSIONS) as file:
         for name, value in said.items():

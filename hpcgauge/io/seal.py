@@ -127,14 +127,16 @@ def parsed(path: Path, text: bytes, size: int, newest: int) -> tuple[Table, str]
     try:
         said = json.loads(text)
         kind, schema, digest, datasets = said["kind"], said["schema"], said.get("sha256", ""), said["datasets"]
-        if schema > newest:
+        if type(schema) is int and schema > newest:
             raise FileFormatError(
                 f"{path}: written in schema {schema}, this hpcgauge reads up to {newest}; install a newer hpcgauge"
             )
         if len(datasets) > MAX_DATASETS or len(text) > MAX_DESCRIPTION:
             raise damaged(path, f"it names {len(datasets)} datasets")
         entries = {str(name): _entry(path, str(name), line, size) for name, line in datasets.items()}
-        table = Table(str(kind), int(schema), entries)
+        if type(schema) is not int or not isinstance(kind, str):
+            raise TypeError("no kind or no schema")
+        table = Table(kind, schema, entries)
     except FileFormatError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:

@@ -52,6 +52,7 @@ def path_kernels(reach: int, variant: str) -> PathKernels:
     slopes = writes("slopes", "traceless")
     loop_pullback = updates("slopes", "traceless"), updates("dW", "matrix"), shifted, W
     attention = writes("a", "real"), reads("query", "matrix"), key, reads("loops", "real", column)
+    traces = slopes, writes("d_query", "matrix"), shifted, reads("query", "matrix", column), key
     size = (("REACH", reach),)
     choice = (*size, ("PAPER", int(variant == "paper")))
     adding = updates("dW", "matrix"), reads("slopes", "traceless", ends), reads("W", "matrix"), Numbers("kept")
@@ -60,7 +61,7 @@ def path_kernels(reach: int, variant: str) -> PathKernels:
         Kernel("paths.h", (writes("sum", "matrix"), reads("weights", "real"), W), "path_sum", size),
         Kernel("attention.h", attention, "attention", choice),
         Kernel("pullback.h", (slopes, writes("shifted", "real"), a, M, W), "path_pullback", size),
-        Kernel("attention_pullback.h", (slopes, writes("dM", "matrix"), shifted, M, W), "trace_pullback", choice),
+        Kernel("attention_pullback.h", traces, "trace_pullback", choice),
         Kernel("attention_pullback.h", loop_pullback, "loop_pullback", choice),
         Kernel("slopes.h", adding, "add_slopes", size),
         Kernel("slopes.h", adding, "add_loop_slopes", size),
@@ -102,7 +103,7 @@ class Paths:
     def trace_pullback(self, shifted: Field, query: Field, key: Field, d_key: Field, slopes: Field) -> Field:
         """For the traces of query and key with such cotangents: query's; key's is left in d_key. Collective."""
         d_query = Field(key.lattice, MATRICES, key.precision, key.colors)
-        run(self.kernels.trace_pullback, slopes=slopes, dM=d_query, shifted=shifted, M=query, W=key)
+        run(self.kernels.trace_pullback, slopes=slopes, d_query=d_query, shifted=shifted, query=query, key=key)
         run(self.kernels.add_slopes, dW=d_key, slopes=slopes, W=key, kept=0.0)
         return d_query
 

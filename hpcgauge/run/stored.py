@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from hpcgauge.config.schema import CheckpointSection
+from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.convert import window
 from hpcgauge.fields.field import LINKS, Field, vectors
 from hpcgauge.fields.lattice import Lattice
@@ -61,6 +62,9 @@ def load_state(folder: Path, lattice: Lattice) -> tuple[ChainState | None, Mark 
         return None, None, newest.messages
     contents = read_checkpoint(newest.path, lattice.world, lambda name, shape: _slices(lattice, shape))
     said, numbers = contents.attributes, contents.replicated
+    missing = [name for name in ("seed", "trajectory", "history") if name not in said]
+    if missing or "links" not in contents.arrays:
+        raise FileFormatError(f"{newest.path}: lacks {', '.join(missing) or 'links'}: no state of a chain; remove it")
     U = _links(lattice, contents.arrays["links"].local)
     memory = {name.removeprefix(MEMORY): value for name, value in numbers.items() if name.startswith(MEMORY)}
     learned = Learned(numbers["vector"], memory) if "vector" in numbers else None

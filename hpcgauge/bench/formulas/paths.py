@@ -95,11 +95,11 @@ def at_starts(shifted: Array, keys: list[Key], reach: int, paper: int) -> Array:
     return da
 
 
-def trace_pullback(shifted: Array, M: Array, W: Array, reach: int, paper: int, **_: Any) -> Result:
-    """The slopes of W, and the cotangent of M."""
-    keys = path_keys(len(W), reach)
+def trace_pullback(shifted: Array, query: Array, key: Array, reach: int, paper: int, **_: Any) -> Result:
+    """The slopes of the key, and the cotangent of the query."""
+    keys = path_keys(len(key), reach)
     weights = at_starts(shifted, keys, reach, paper)
-    return {"slopes": slopes_of(weights, M, W, keys), "dM": weighted_paths(weights, W, keys)}
+    return {"slopes": slopes_of(weights, query, key, keys), "d_query": weighted_paths(weights, key, keys)}
 
 
 def loop_pullback(slopes: Array, dW: Array, shifted: Array, W: Array, reach: int, paper: int, **_: Any) -> Result:

@@ -54,11 +54,22 @@ struct PathAdder {
     }
 };
 
-// Of sum w Re tr M P(W)^+: the slopes of W, and dM = sum w P(W)
-SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_DIMENSIONS> dM, Reals<PATHS> shifted,
-                            Matrices<N_DIMENSIONS> M, Matrices<N_DIMENSIONS> W) {
+// Adds the paths along sigma nu beside mu, also those that start at x to sums[mu]; `moved`: A_j of M, `paths`: P_r of W
+SITE_FN void pull_back_and_add(const Weights& weights, const Journey& way, const Side& moved, const Side& paths,
+                               const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, Ending& ending, Growing& sums) {
+    if (KEEPS_MATRICES) {
+        pull_back_steps(weights, way.mu, way.nu, way.side, moved, paths, ending);
+        add_paths(growing(sums, way.mu), weights, paths);
+    } else {
+        pull_back_again<GROUP_ROWS>(weights, way, M, W, REACH, ending, PathAdder{weights, sums, way.mu});
+    }
+}
+
+// Of sum w Re tr Q P(K)^+: the slopes of the key K, and of the query Q dQ = sum w P(K)
+SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_DIMENSIONS> d_query, Reals<PATHS> shifted,
+                            Matrices<N_DIMENSIONS> query, Matrices<N_DIMENSIONS> key) {
     Ending ending = no_steps(slopes, x);
-    Growing sums{dM, x};
+    Growing sums{d_query, x};
     EACH_DIRECTION start(sums, mu, zero_matrix());
     Rails both;
     Side moved, paths;
@@ -66,26 +77,20 @@ SITE_FN void trace_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_
     for (int nu = 0; nu < N_DIMENSIONS; ++nu) {
         const Line line = line_of(g, x, nu), left = left_steps(line);
         call_ending(slopes, x, nu);
-        if (nu == N_DIMENSIONS - 1) EACH_DIRECTION call_ahead(dM, x, mu);
-        rails(left, W, nu, both.left);
+        if (nu == N_DIMENSIONS - 1) EACH_DIRECTION call_ahead(d_query, x, mu);
+        rails(left, key, nu, both.left);
         EACH_OTHER(nu, mu) {
             const Line right = right_steps(g, x, mu, nu);
-            rails(right, W, nu, both.right);
+            rails(right, key, nu, both.right);
             EACH_SIDE {
                 call_ahead(slopes, x, right_slopes(mu, nu, side));
                 call_shifted(line, shifted, mu, nu, side);
-                call_ahead(W, line.at[side][1], mu);
-                carry_all(line, M, mu, both, BELOW - side, REACH, moved);
-                carry_all(line, W, mu, both, side, REACH, paths);
+                call_ahead(key, line.at[side][1], mu);
+                carry_all<GROUP_ROWS>(line, query, mu, both, BELOW - side, REACH, moved);
+                carry_all<GROUP_ROWS>(line, key, mu, both, side, REACH, paths);
                 fetch_shifted(g, x, line, shifted, mu, nu, side, weights);
-                if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
-                if (KEEPS_MATRICES) {
-                    pull_back_steps(weights, mu, nu, side, moved, paths, ending);
-                    add_paths(growing(sums, mu), weights, paths);
-                } else {
-                    pull_back_again(weights, Journey{line, left, right, mu, nu, side}, M, W, REACH, ending,
-                                    PathAdder{weights, sums, mu});
-                }
+                if (side == ABOVE) call_ahead(query, line.at[ABOVE][1], mu);
+                pull_back_and_add(weights, Journey{line, left, right, mu, nu, side}, moved, paths, query, key, ending, sums);
             }
         }
     }
@@ -111,16 +116,10 @@ SITE_FN void loop_pullback(const Lattice& g, Site x, Slopes slopes, Matrices<N_D
             rails(right, W, nu, both.right);
             call_ahead(slopes, x, right_slopes(mu, nu, ABOVE));
             EACH_SIDE call_shifted(line, shifted, mu, nu, side);
-            carry_all(line, W, mu, both, BELOW, REACH, moved);
-            carry_all(line, W, mu, both, ABOVE, REACH, paths);
+            carry_all<GROUP_ROWS>(line, W, mu, both, BELOW, REACH, moved);
+            carry_all<GROUP_ROWS>(line, W, mu, both, ABOVE, REACH, paths);
             fetch_loops(g, x, line, shifted, mu, nu, weights);
-            if (KEEPS_MATRICES) {
-                pull_back_steps(weights, mu, nu, ABOVE, moved, paths, ending);
-                add_paths(growing(sums, mu), weights, paths);
-            } else {
-                pull_back_again(weights, Journey{line, left, right, mu, nu, ABOVE}, W, W, REACH, ending,
-                                PathAdder{weights, sums, mu});
-            }
+            pull_back_and_add(weights, Journey{line, left, right, mu, nu, ABOVE}, moved, paths, W, W, ending, sums);
         }
     }
     finish(ending);

@@ -26,7 +26,9 @@ struct ColorVector {
 #endif
 
 #define EACH_REAL UNROLL for (int k = 0; k < MATRIX_REALS; ++k)
-#define EACH_ROW UNROLL for (int row = 0; row < COLORS; ++row)
+// A function of ROWS sets so many rows of its result, that of quaternions all.
+#define EACH_OF(rows) UNROLL for (int row = 0; row < rows; ++row)
+#define EACH_ROW EACH_OF(COLORS)
 #define EACH_COLUMN UNROLL for (int column = 0; column < COLORS; ++column)
 #define RE(row, column) (2 * ((row) * COLORS + (column)))
 #define IM(row, column) (2 * ((row) * COLORS + (column)) + 1)
@@ -78,7 +80,8 @@ SITE_FN ColorMatrix unit_matrix() {
 }
 SITE_FN ColorMatrix adjoint(const ColorMatrix& a) { return ColorMatrix{{a.a[0], -a.a[1], -a.a[2], -a.a[3]}}; }
 // (a0 + i a.sigma)(b0 + i b.sigma) = a0 b0 - a.b + i (a0 b + b0 a - a x b).sigma
-SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) {
+template <int ROWS = COLORS>
+SITE_FN ColorMatrix product(const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
     r.a[0] = fnma(a.a[3], b.a[3], fnma(a.a[2], b.a[2], fnma(a.a[1], b.a[1], a.a[0] * b.a[0])));
     r.a[1] = fma(a.a[3], b.a[2], fnma(a.a[2], b.a[3], fma(a.a[1], b.a[0], a.a[0] * b.a[1])));
@@ -87,6 +90,7 @@ SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) {
     return r;
 }
 // a b^+
+template <int ROWS = COLORS>
 SITE_FN ColorMatrix product_adjoint(const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
     r.a[0] = fma(a.a[3], b.a[3], fma(a.a[2], b.a[2], fma(a.a[1], b.a[1], a.a[0] * b.a[0])));
@@ -96,6 +100,7 @@ SITE_FN ColorMatrix product_adjoint(const ColorMatrix& a, const ColorMatrix& b) 
     return r;
 }
 // a^+ b
+template <int ROWS = COLORS>
 SITE_FN ColorMatrix adjoint_product(const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
     r.a[0] = fma(a.a[3], b.a[3], fma(a.a[2], b.a[2], fma(a.a[1], b.a[1], a.a[0] * b.a[0])));
@@ -149,9 +154,11 @@ SITE_FN ColorMatrix adjoint(const ColorMatrix& a) {
     }
     return r;
 }
-SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) {
+// a b
+template <int ROWS = COLORS>
+SITE_FN ColorMatrix product(const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
-    EACH_ROW EACH_COLUMN {
+    EACH_OF(ROWS) EACH_COLUMN {
         real re = a.a[RE(row, 0)] * b.a[RE(0, column)], im = a.a[RE(row, 0)] * b.a[IM(0, column)];
         re = fnma(a.a[IM(row, 0)], b.a[IM(0, column)], re);
         im = fma(a.a[IM(row, 0)], b.a[RE(0, column)], im);
@@ -165,9 +172,10 @@ SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) {
     return r;
 }
 // a b^+
+template <int ROWS = COLORS>
 SITE_FN ColorMatrix product_adjoint(const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
-    EACH_ROW EACH_COLUMN {
+    EACH_OF(ROWS) EACH_COLUMN {
         real re = a.a[RE(row, 0)] * b.a[RE(column, 0)], im = a.a[IM(row, 0)] * b.a[RE(column, 0)];
         re = fma(a.a[IM(row, 0)], b.a[IM(column, 0)], re);
         im = fnma(a.a[RE(row, 0)], b.a[IM(column, 0)], im);
@@ -181,9 +189,10 @@ SITE_FN ColorMatrix product_adjoint(const ColorMatrix& a, const ColorMatrix& b) 
     return r;
 }
 // a^+ b
+template <int ROWS = COLORS>
 SITE_FN ColorMatrix adjoint_product(const ColorMatrix& a, const ColorMatrix& b) {
     ColorMatrix r;
-    EACH_ROW EACH_COLUMN {
+    EACH_OF(ROWS) EACH_COLUMN {
         real re = a.a[RE(0, row)] * b.a[RE(0, column)], im = a.a[RE(0, row)] * b.a[IM(0, column)];
         re = fma(a.a[IM(0, row)], b.a[IM(0, column)], re);
         im = fnma(a.a[IM(0, row)], b.a[RE(0, column)], im);
@@ -246,6 +255,8 @@ SITE_FN ColorMatrix outer(const ColorVector& v, const ColorVector& w) {
 }
 
 #endif
+
+SITE_FN ColorMatrix operator*(const ColorMatrix& a, const ColorMatrix& b) { return product(a, b); }
 
 SITE_FN ColorVector zero_vector() {
     ColorVector r;

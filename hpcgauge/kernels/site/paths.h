@@ -2,6 +2,7 @@
 //
 // Numbers on paths are Reals<PATHS>: [plane][sigma = +, -][s - 1], the planes being the pairs mu, nu != mu.
 #pragma once
+#include "group.h"
 #include "links.h"
 
 namespace site {
@@ -18,23 +19,31 @@ SITE_FN int path_number(int mu, int nu, int side, int s) { return (plane_number(
 
 #define EACH_OTHER(mu, nu) for (int nu = 0; nu < N_DIMENSIONS; ++nu) if (nu != mu)
 
-// r = a b, r none of the factors, nor below
-MATRIX_FN void join(ColorMatrix& __restrict__ r, const ColorMatrix& a, const ColorMatrix& b) { r = a * b; }
-// r = left m right^+
+// r = a b in the group, r none of the factors, nor below
+MATRIX_FN void join(ColorMatrix& __restrict__ r, const ColorMatrix& a, const ColorMatrix& b) {
+    r = product<GROUP_ROWS>(a, b);
+    complete(r);
+}
+// r = left m right^+; ROWS: those to be multiplied out, GROUP_ROWS if m is in the group
+template <int ROWS>
 MATRIX_FN void carry_down(ColorMatrix& __restrict__ r, const ColorMatrix& left, const ColorMatrix& m, const ColorMatrix& right) {
-    r = product_adjoint(left * m, right);
+    r = product_adjoint<ROWS>(product<ROWS>(left, m), right);
+    if (ROWS < COLORS) complete(r);
 }
 // r = left^+ m right
+template <int ROWS>
 MATRIX_FN void carry_up(ColorMatrix& __restrict__ r, const ColorMatrix& left, const ColorMatrix& m, const ColorMatrix& right) {
-    r = adjoint_product(left, m) * right;
+    r = product<ROWS>(adjoint_product<ROWS>(left, m), right);
+    if (ROWS < COLORS) complete(r);
 }
 
 // r = m from the far end of the steps `left` and `right` of a path, carried to the near one
+template <int ROWS>
 SITE_FN void carry(ColorMatrix& r, int side, const ColorMatrix& left, const ColorMatrix& m, const ColorMatrix& right) {
     if (side == ABOVE)
-        carry_down(r, left, m, right);
+        carry_down<ROWS>(r, left, m, right);
     else
-        carry_up(r, left, m, right);
+        carry_up<ROWS>(r, left, m, right);
 }
 
 // [side][s]: x + s nu and x - s nu, s = 0 ... REACH
@@ -125,8 +134,8 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
                 EACH_SIDE {
                     const ColorMatrix& far = look(W, line.at[side][s], mu, room);
                     EACH_REAL inner.a[k] = fma(w[side][s - 1], far.a[k], carried[side].a[k]);
-                    carry(carried[side], side, left_link(left, line, W, nu, side, s, step), inner,
-                          look(W, right.at[side][s], nu, room));
+                    carry<COLORS>(carried[side], side, left_link(left, line, W, nu, side, s, step), inner,
+                                  look(W, right.at[side][s], nu, room));
                 }
             }
             ColorMatrix& total = growing(sums, mu);
@@ -137,14 +146,14 @@ SITE_FN void path_sum(const Lattice& g, Site x, Matrices<N_DIMENSIONS> sum, Real
     finish(sums);
 }
 
-// [s - 1]: Re tr M_mu P_{sigma nu,s}(W)^+, M carried along the paths
+// [s - 1]: Re tr M_mu P_{sigma nu,s}(W)^+, M, in the group, carried along the paths
 SITE_FN void traces(const Line& line, const Side (&left)[2], const Line& right, const ColorMatrix& M,
                     const Matrices<N_DIMENSIONS>& W, int mu, int nu, int side, real (&found)[REACH]) {
     ColorMatrix moved[2], room, step;
     const ColorMatrix* from = &M;
     UNROLL for (int s = 1; s <= REACH; ++s) {
-        carry(moved[s % 2], BELOW - side, left_link(left, line, W, nu, side, s, step), *from,
-              look(W, right.at[side][s], nu, room));
+        carry<GROUP_ROWS>(moved[s % 2], BELOW - side, left_link(left, line, W, nu, side, s, step), *from,
+                          look(W, right.at[side][s], nu, room));
         from = &moved[s % 2];
         found[s - 1] = real_product(*from, look(W, line.at[side][s], mu, room));
     }

@@ -29,7 +29,9 @@ struct Rails {
     Side left[2], right[2];
 };
 
-// M_mu(x + s nu) or M_mu(x - s nu) carried to x, s = 0 ... last; of W these are the paths P_{nu,s} or P_{-nu,s}
+// M_mu(x + s nu) or M_mu(x - s nu) carried to x, s = 0 ... last; of W these are the paths P_{nu,s} or P_{-nu,s}.
+// ROWS, also below: GROUP_ROWS if M is in the group, else COLORS.
+template <int ROWS>
 SITE_FN void carry_all(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu, const Rails& rails, int side, int last,
                        Side& carried) {
     if (!KEEPS_MATRICES) return;
@@ -37,7 +39,8 @@ SITE_FN void carry_all(const Line& line, const Matrices<N_DIMENSIONS>& M, int mu
     carried.at[0] = &look(M, line.at[side][0], mu, carried.own[0]);
     UNROLL for (int s = 1; s <= last; ++s) {
         if (s < last) call_ahead(M, line.at[side][s + 1], mu);
-        carry(carried.own[s], side, *rails.left[side].at[s], look(M, line.at[side][s], mu, room), *rails.right[side].at[s]);
+        carry<ROWS>(carried.own[s], side, *rails.left[side].at[s], look(M, line.at[side][s], mu, room),
+                    *rails.right[side].at[s]);
         carried.at[s] = &carried.own[s];
     }
 }
@@ -61,6 +64,7 @@ SITE_FN void rail_again(const Line& steps, const Matrices<N_DIMENSIONS>& W, cons
     }
 }
 // r = what carry_all keeps after s steps
+template <int ROWS>
 SITE_FN void carry_again(const Journey& way, const Matrices<N_DIMENSIONS>& M, const Matrices<N_DIMENSIONS>& W, int s,
                          ColorMatrix& r) {
     ColorMatrix left, right, room;
@@ -73,7 +77,7 @@ SITE_FN void carry_again(const Journey& way, const Matrices<N_DIMENSIONS>& M, co
     rail_again(way.left, W, way, s, left);
     read_again();
     rail_again(way.right, W, way, s, right);
-    carry(r, way.side, left, from, right);
+    carry<ROWS>(r, way.side, left, from, right);
 }
 
 // [j][s - 1]: the weight of the path of s steps that starts at x - j sigma nu, j <= s
@@ -136,13 +140,13 @@ SITE_FN void pull_back_steps(const Weights& weights, int mu, int nu, int side, c
 }
 
 // pull_back_steps where nothing is kept: A_j and P_r are made, used and forgotten; visit(r, P_r, A_1), r = 0 ... last
-template <class Visit>
+template <int ROWS, class Visit>
 SITE_FN void pull_back_again(const Weights& weights, const Journey& way, const Matrices<N_DIMENSIONS>& M,
                              const Matrices<N_DIMENSIONS>& W, int last, Ending& ending, Visit visit) {
     const Journey back{way.line, way.left, way.right, way.mu, way.nu, BELOW - way.side};
     ColorMatrix arriving[REACH], moved, path;
     UNROLL for (int j = 1; j <= REACH; ++j) {
-        carry_again(back, M, W, j, moved);
+        carry_again<ROWS>(back, M, W, j, moved);
         if (j == 1) visit(0, look(W, way.line.at[way.side][0], way.mu, path), moved);
         UNROLL for (int r = 0; j + r <= REACH; ++r) EACH_REAL {
             real& sum = arriving[r].a[k];
@@ -151,14 +155,14 @@ SITE_FN void pull_back_again(const Weights& weights, const Journey& way, const M
     }
     ClosedSum sum = zero_closed_sum();
     UNROLL for (int r = 0; r <= last; ++r) {
-        carry_again(way, W, W, r, path);
+        carry_again<GROUP_ROWS>(way, W, W, r, path);
         read_again();
         if (r < REACH) add_closed(sum, arriving[r], path);
         if (r == 0) {
             add_first(ending, way.mu, closed_left(sum));
             continue;
         }
-        if (r < REACH) carry_again(back, M, W, 1, moved);
+        if (r < REACH) carry_again<ROWS>(back, M, W, 1, moved);
         visit(r, path, moved);
     }
     add_sides(ending, way.mu, way.nu, way.side, closed_left(sum), closed_right(sum));
@@ -191,8 +195,8 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
                 call_ahead(shifted, x, first, REACH);
                 for (int j = 1; j <= REACH; ++j) call_ahead(a, line.at[BELOW - side][j], first, REACH);
                 call_ahead(W, line.at[side][1], mu);
-                carry_all(line, M, mu, both, BELOW - side, REACH, moved);
-                carry_all(line, W, mu, both, side, REACH - 1, paths);
+                carry_all<COLORS>(line, M, mu, both, BELOW - side, REACH, moved);
+                carry_all<GROUP_ROWS>(line, W, mu, both, side, REACH - 1, paths);
                 UNROLL for (int j = 1; j <= REACH; ++j) fetch(a, line.at[BELOW - side][j], first, weights.w[j]);
                 if (side == ABOVE) call_ahead(M, line.at[ABOVE][1], mu);
                 const auto trace = [&](int r, const ColorMatrix& path, const ColorMatrix& arrived) {
@@ -202,7 +206,7 @@ SITE_FN void path_pullback(const Lattice& g, Site x, Slopes slopes, Reals<PATHS>
                     pull_back_steps(weights, mu, nu, side, moved, paths, ending);
                     UNROLL for (int r = 0; r < REACH; ++r) trace(r, *paths.at[r], moved.own[1]);
                 } else {
-                    pull_back_again(weights, Journey{line, left, right, mu, nu, side}, M, W, REACH - 1, ending, trace);
+                    pull_back_again<COLORS>(weights, Journey{line, left, right, mu, nu, side}, M, W, REACH - 1, ending, trace);
                 }
             }
         }

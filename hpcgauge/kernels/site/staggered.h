@@ -2,6 +2,7 @@
 //
 // `boundary[mu]` is the sign of a hop across the boundary in direction mu; it belongs to the operator, not to the links.
 #pragma once
+#include "group.h"
 #include "links.h"
 #include "math.h"
 
@@ -60,17 +61,15 @@ SITE_FN void hop_rows(const Lattice& g, Site x, Reals<COMPRESSED> W, Matrices<N_
 SITE_FN void hopping_ahead(const Lattice& g, const Reals<COMPRESSED>& W, Site x, int hop) {
     fetch_ahead(g, W, x, hop * ROW_REALS, ROW_REALS);
 }
-// The third row of a matrix of SU(3) with sign s is s (row 0 x row 1)^*.
+// With a sign s the third row is s (row 0 x row 1)^*.
 SITE_FN ColorMatrix hopping(const Reals<COMPRESSED>& W, Site x, int hop) {
     ColorMatrix m;
     UNROLL for (int k = 0; k < ROW_REALS; ++k) m.a[k] = get(W, x, hop * ROW_REALS + k);
     const integer sign = (to_integer(get(W, x, COMPRESSED - 1)) << (8 * SCALAR_BYTES - 1 - hop)) & SIGN_BIT;
+    complete(m);
     EACH_COLUMN {
-        const int i = (column + 1) % 3, j = (column + 2) % 3;
-        const real ar = m.a[RE(0, i)], ai = m.a[IM(0, i)], br = m.a[RE(1, j)], bi = m.a[IM(1, j)];
-        const real cr = m.a[RE(0, j)], ci = m.a[IM(0, j)], dr = m.a[RE(1, i)], di = m.a[IM(1, i)];
-        m.a[RE(2, column)] = flip(fma(ar, br, fma(-ai, bi, fma(-cr, dr, ci * di))), sign);
-        m.a[IM(2, column)] = flip(fma(-ar, bi, fma(-ai, br, fma(cr, di, ci * dr))), sign);
+        m.a[RE(2, column)] = flip(m.a[RE(2, column)], sign);
+        m.a[IM(2, column)] = flip(m.a[IM(2, column)], sign);
     }
     return m;
 }
