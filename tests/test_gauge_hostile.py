@@ -116,6 +116,30 @@ def test_hdf5_that_lies_is_refused(tmp_path: Path) -> None:
         open_gauge_file(tmp_path / "b.h5")
 
 
+def test_hdf5_that_points_elsewhere_is_refused(tmp_path: Path) -> None:
+    links_file(tmp_path / "other.h5", (4, 2, 2, 2, 2, 3, 3))
+    path = links_file(tmp_path / "a.h5", (4, 2, 2, 2, 2, 3, 3))
+    with h5py.File(path, "r+") as file:
+        del file["links"]
+        file["links"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/links")
+    with pytest.raises(FileFormatError, match="the array links is missing or a link to another place"):
+        open_gauge_file(path)
+
+
+HEAP = [(8, 1), (9, 0x7F), (16, 0), (24, 0xFF), (48, 0x50), (51, 1), (104, 1), (112, 0)]
+
+
+@pytest.mark.parametrize(("at", "value"), HEAP)
+def test_hdf5_whose_heap_of_texts_is_damaged_is_refused(at: int, value: int, tmp_path: Path) -> None:
+    """Some of these send HDF5 round and round for ever."""
+    path = write_links(Links.hot(Lattice((2, 2, 2, 4), 3)), tmp_path / "a.h5", "hdf5")
+    content = bytearray(path.read_bytes())
+    content[content.find(b"GCOL") + at] = value
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match="an HDF5 file whose texts are damaged"):
+        open_gauge_file(path)
+
+
 def test_hdf5_in_chunks_is_refused(tmp_path: Path) -> None:
     path = links_file(tmp_path / "a.h5", (4, 2, 2, 2, 2, 3, 3))
     with h5py.File(path, "r+") as file:

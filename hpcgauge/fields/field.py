@@ -109,9 +109,13 @@ class Field:
     def addresses(self, sites: numpy.ndarray, parities: numpy.ndarray) -> numpy.ndarray:
         """int64: where own sites begin in `data`, in numbers. Sites count from the rank's corner, x fastest."""
         lanes = self.lattice.lanes(self.precision)
-        positions = (sites >> 1) + parities * self.lattice.geometry.parity_sites
-        # Lanes are a power of two.
-        return (positions >> lanes.bit_length() - 1) * (lanes * self.components) + (positions & lanes - 1)
+        positions = sites >> 1
+        positions += parities * self.lattice.geometry.parity_sites
+        # Site p lies in block p / lanes, lanes being a power of two; in place, as there may be many.
+        address = positions >> lanes.bit_length() - 1
+        address *= lanes * (self.components - 1)
+        address += positions
+        return address
 
     @contextmanager
     def written_on_host(self) -> Iterator[numpy.ndarray]:

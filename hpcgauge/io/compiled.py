@@ -21,6 +21,8 @@ TEXT = """#pragma GCC visibility push(default)
 """
 # What is read at once stays in the second cache until its numbers are stored.
 BUFFER = 512 * 1024
+# Where neighbouring rows are stored together there shall be many of them.
+LARGER_BUFFER = 1024 * 1024
 WIDTH = 8
 
 
@@ -149,9 +151,10 @@ class Place:
 def take(descriptor: int, offset: int, form: Form, batch: Batch, place: Place | None, checks: tuple[int, Sums]) -> int:
     """0, an error of the system, or -1 where the file ends. The units of a batch are read from an open file whose
     numbers begin at this offset, stored in a place and added to the sums."""
-    n_rows = max(1, BUFFER // (form.unit_bytes * batch.row_units))
-    n_rows = n_rows // ALIGNED_ROWS * ALIGNED_ROWS or (ALIGNED_ROWS if batch.pairs == PAIRS_OF_ROWS else n_rows)
-    buffer = numpy.empty(min(n_rows, len(batch.rows)) * form.unit_bytes * batch.row_units, numpy.uint8)
+    row_bytes = form.unit_bytes * batch.row_units
+    n_rows = max(1, (LARGER_BUFFER if batch.pairs == PAIRS_OF_ROWS else BUFFER) // row_bytes)
+    n_rows = min(n_rows // ALIGNED_ROWS * ALIGNED_ROWS or n_rows, len(batch.rows))
+    buffer = numpy.empty(n_rows * row_bytes, numpy.uint8)
     return _take((descriptor, offset), form, batch, place, (buffer, n_rows), checks)
 
 
@@ -182,7 +185,7 @@ def _take(
         buffer[1],
     )
     lanes = numpy.empty(6 * 2 * form.colors**2 * WIDTH + WIDTH)
-    order = numpy.empty(min(buffer[1], len(rows)) * batch.row_units, numpy.int64)
+    order = numpy.empty(buffer[1] * batch.row_units, numpy.int64)
     aligned: Any = ctypes.c_void_p(lanes.ctypes.data + -lanes.ctypes.data % (8 * WIDTH))
     where = ctypes.byref(form), ctypes.byref(memory), ctypes.byref(record)
     order_ = ctypes.c_void_p(order.ctypes.data)

@@ -225,16 +225,17 @@ def _odd_points(region: Region, memory: Region, only: int | None = None, is_read
         rows = (((t * whole[X] + x) * whole[Y] + y) * (whole[Z] // 2) + start // 2) * LINKS_OF_A_POINT
         z = start[:, None] // 2 * 2 + (1 - (t + x + y) % 2)[:, None] + 2 * numpy.arange(n_points)
         point = {T: t[:, None], X: x[:, None], Y: y[:, None], Z: z}
-        sites = numpy.stack([_slot(memory, point, slot, only) for slot in slots.tolist()], axis=-1)
+        sites = _sites_of_slots(memory, point, only)
         units = n_points * LINKS_OF_A_POINT
         yield Batch(rows, units, sites, (slots + 1) % 2, (slots // 2 + T) % DIRECTIONS, pairs, True)
 
 
-def _slot(memory: Region, point: dict[int, numpy.ndarray], slot: int, only: int | None) -> numpy.ndarray:
-    """The sites in memory of the links in one slot of points: x itself if forward, x - mu if backward."""
-    mu, is_backward = (slot // 2 + T) % DIRECTIONS, slot % 2
-    shape = point[Z].shape
-    if only is not None and not (is_backward and mu == only):
-        return numpy.full(shape, -1)
-    parts = [memory.index(nu, a - is_backward * (nu == mu)) for nu, a in point.items()]
-    return numpy.maximum(numpy.broadcast_to(sum(parts), shape), -1)
+def _sites_of_slots(memory: Region, point: dict[int, numpy.ndarray], only: int | None) -> numpy.ndarray:
+    """The sites in memory of the links of points, the last axis counting slots: x itself forward, x - mu backward."""
+    here = {mu: memory.index(mu, a) for mu, a in point.items()}
+    site = here[T] + here[X] + here[Y] + here[Z]
+    nothing, slots = numpy.full(site.shape, -1), []
+    for mu, a in point.items():
+        below = site - here[mu] + memory.index(mu, a - 1) if only in (None, mu) else nothing
+        slots += [site if only is None else nothing, below]
+    return numpy.maximum(numpy.stack(slots, axis=-1), -1)
