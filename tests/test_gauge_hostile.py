@@ -122,7 +122,7 @@ def test_hdf5_that_points_elsewhere_is_refused(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["links"]
         file["links"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/links")
-    with pytest.raises(FileFormatError, match="the array links is missing or a link to another place"):
+    with pytest.raises(FileFormatError, match="its seal is gone, another program has changed it"):
         open_gauge_file(path)
 
 
@@ -136,7 +136,7 @@ def test_hdf5_whose_heap_of_texts_is_damaged_is_refused(at: int, value: int, tmp
     content = bytearray(path.read_bytes())
     content[content.find(b"GCOL") + at] = value
     path.write_bytes(content)
-    with pytest.raises(FileFormatError, match="an HDF5 file whose texts are damaged"):
+    with pytest.raises(FileFormatError, match="bytes around the data have changed"):
         open_gauge_file(path)
 
 
@@ -149,7 +149,7 @@ def test_hdf5_in_chunks_is_refused(tmp_path: Path) -> None:
             "links", (4, 65536, 65536, 65536, 65536, 3, 3), complex, chunks=(1, 1, 1, 1, 1, 3, 3)
         )
         made.attrs.update(told)
-    with pytest.raises(FileFormatError, match="does not lie in the file"):
+    with pytest.raises(FileFormatError, match=r"does not lie in the file|dataset links is not contiguous"):
         open_gauge_file(path)
 
 

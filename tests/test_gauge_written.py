@@ -166,14 +166,14 @@ def test_links_off_the_group_are_not_written(world: World, shared_tmp_path: Path
 def test_what_cannot_be_read_back_gets_no_name(
     world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = writer.write_blocks
+    real = writer.write_at
 
     def losing(path: Path, here: World, placed: list) -> None:  # type: ignore[type-arg]
         for _, part in placed:
             part.local.reshape(-1)[:1] ^= 1
         real(path, here, placed)
 
-    monkeypatch.setattr(writer, "write_blocks", losing)
+    monkeypatch.setattr(writer, "write_at", losing)
     with pytest.raises(OSError, match="could not be written"):
         write_links(Links.hot(Lattice((4, 2, 4, 6), 3, world)), shared_tmp_path / "field", "hirep")
     world.barrier()
