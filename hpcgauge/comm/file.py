@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +28,27 @@ def write_together(world: World, path: Path, blocks: Sequence[Block]) -> None:
 
     OSError when MPI-IO fails. Collective.
     """
-    from mpi4py import MPI
-
-    file = _together(world, lambda: MPI.File.Open(world.communicator, str(path), MPI.MODE_WRONLY))
+    # An opening that fails on one rank cannot be told to the others, which wait in it for ever: the job ends there.
+    with world.guard():
+        file = _opened(world, path)
     try:
         for block in blocks:
             _together(world, lambda block=block: _write(file, block))  # type: ignore[misc]
         _together(world, file.Sync)
     finally:
         _together(world, file.Close)
+
+
+def _opened(world: World, path: Path) -> Any:
+    """The file, open for writing on all ranks. Collective."""
+    from mpi4py import MPI
+
+    try:
+        return MPI.File.Open(world.communicator, str(path), MPI.MODE_WRONLY)
+    except MPI.Exception as error:
+        raise OSError(
+            errno.EIO, f"{path} cannot be opened by MPI-IO ({error}); look at the disk, then start again"
+        ) from error
 
 
 def _together(world: World, call: Callable[[], Any]) -> Any:
