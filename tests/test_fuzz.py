@@ -23,7 +23,7 @@ from tests.support.fuzz.worker import MEMORY, outcome
 
 pytestmark = pytest.mark.host
 
-CASES_OF_A_KIND = 130
+CASES_OF_A_KIND = 100
 EXAMPLES = 40
 # Larger files, and those of the first schema, are left to the cases above.
 LARGEST = 100_000

@@ -122,7 +122,7 @@ def test_hdf5_that_points_elsewhere_is_refused(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["links"]
         file["links"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/links")
-    with pytest.raises(FileFormatError, match="no whole HDF5 file of hpcgauge"):
+    with pytest.raises(FileFormatError, match="its seal is gone, another program has changed it"):
         open_gauge_file(path)
 
 

@@ -29,6 +29,8 @@ def write_together(world: World, path: Path, blocks: Sequence[Block]) -> None:
     """
     from mpi4py import MPI
 
+    # The ranks have tried to open it (io/blocks.py): where MPI-IO's own opening fails on one rank alone, Open MPI does
+    # not return on the others.
     file = _together(world, lambda: MPI.File.Open(world.communicator, str(path), MPI.MODE_WRONLY))
     try:
         for block in blocks:

@@ -15,6 +15,7 @@ import numpy
 from hpcgauge.comm.file import Block, write_together
 from hpcgauge.comm.world import World
 from hpcgauge.io import hdf5
+from hpcgauge.io.agreement import on_every_rank
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.durable import write_fully
 
@@ -25,6 +26,7 @@ Placed = Mapping[str, tuple[int, Distributed]]
 def write_blocks(path: Path, world: World, named: Placed) -> None:
     """Writes each array into its dataset, row-major and little-endian, down to the disk. Collective."""
     if world.communicator is not None and world.all(hdf5.is_parallel()):
+        on_every_rank(world, lambda: _try(path))
         hdf5.write_collectively(path, world, {name: part for name, (_, part) in named.items()})
     else:
         write_at(path, world, list(named.values()))
@@ -35,8 +37,14 @@ def write_at(path: Path, world: World, placed: Sequence[tuple[int, Distributed]]
     if world.communicator is None:
         _write_alone(path, placed)
     else:
+        on_every_rank(world, lambda: _try(path))
         blocks = [Block(offset, part.global_shape, part.origin_index, _bytes(part)) for offset, part in placed]
         write_together(world, path, blocks)
+
+
+def _try(path: Path) -> None:
+    """Nothing, if this rank can open the file: where one cannot, a collective opening would never end."""
+    os.close(os.open(path, os.O_WRONLY))
 
 
 def _bytes(part: Distributed) -> numpy.ndarray:

@@ -72,6 +72,4 @@ def _described(links: Entry, size: int, facts: dict[str, float | str]) -> Header
         )
     order: ByteOrder = "big" if links.dtype.byteorder == ">" else "little"
     sums = {"sum64": links.checksum}
-    return Header(
-        "hdf5", extent, colors, precision, order, offset, length, layout="planes", facts=facts, sums=sums
-    )
+    return Header("hdf5", extent, colors, precision, order, offset, length, layout="planes", facts=facts, sums=sums)

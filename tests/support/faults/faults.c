@@ -211,7 +211,8 @@ int open64(const char *path, int flags, ...) {
     va_start(further, flags);
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(further, mode_t) : 0;
     va_end(further);
-    CHANGE("open", is_writing(flags) ? below(path) : NULL, 0, -1, REAL(open64)(path, flags, mode));
+    // Python closes its files on exec, MPI does not: what goes wrong inside MPI's own opening is not the caller's to mend.
+    CHANGE(flags & O_CLOEXEC ? "open" : "open-mpi", is_writing(flags) ? below(path) : NULL, 0, -1, REAL(open64)(path, flags, mode));
 }
 int open(const char *path, int flags, ...) {
     va_list further;

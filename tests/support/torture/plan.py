@@ -21,7 +21,7 @@ RARE = 0.1
 # Calls that are missing after the first checkpoints: there is nothing old to remove.
 KEPT = 3
 HISTORY = "history.jsonl"
-ANY_CHANGE = ("write", "sync", "rename", "open", "truncate", "allocate", "unlink")
+ANY_CHANGE = ("write", "sync", "rename", "open", "open-mpi", "truncate", "allocate", "unlink")
 
 
 @dataclass(frozen=True)
