@@ -13,7 +13,6 @@ import typer
 from hpcgauge._version import VERSION
 
 if TYPE_CHECKING:
-    from hpcgauge.comm.world import World
     from hpcgauge.config import Run
 
 app = typer.Typer(
@@ -172,22 +171,24 @@ def doctor(as_json: Json = False) -> None:
 def compile_kernels(
     config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file: its kernels.")] = None,
     changes: Changes = None,
-    target: Annotated[str | None, typer.Option(metavar="sm_90,...", help="All, for GPUs; no card needed.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="sm_90,...", help="For GPUs; no card needed.")] = None,
     colors: Annotated[str, typer.Option(metavar="N,...", help="With --target: the groups SU(N).")] = "2,3",
     precision: Annotated[str, typer.Option(metavar="P,...", help="With --target.")] = "double,single",
     is_list: Annotated[bool, typer.Option("--list", help="Print the names of all kernels.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compile kernels into the cache: those of a configuration, for nodes without a compiler, or all for GPUs."""
+    """Compile kernels into the cache: those of CONFIG, for nodes without a compiler, or all for GPUs."""
     from hpcgauge.comm.world import World
     from hpcgauge.errors import ConfigError
 
     world = World()
     with world.guard():
-        if (config is not None) + (target is not None) + is_list != 1:
-            raise ConfigError("compile takes one of CONFIG, --target and --list")
+        if is_list + (config is not None or target is not None) != 1:
+            raise ConfigError("compile takes CONFIG, --target, both, or --list alone")
         if config is not None:
-            names = _compile_configuration(_load(config, changes), world)
+            from hpcgauge.run import compile_configuration
+
+            names = compile_configuration(_load(config, changes), target, world)
             shown: Any = {"kernels": names} if as_json else f"{len(names)} kernels are compiled"
         else:
             shown = _compile_for_gpus(target, colors, precision, as_json) if world.rank == 0 else None
@@ -195,12 +196,6 @@ def compile_kernels(
             from hpcgauge.report.printing import print_findings
 
             print_findings(shown, as_json)
-
-
-def _compile_configuration(described: Run, world: World) -> list[str]:
-    from hpcgauge.run import compile_kernels as compile_all
-
-    return compile_all(described, world)
 
 
 def _compile_for_gpus(target: str | None, colors: str, precision: str, as_json: bool) -> Any:

@@ -22,7 +22,8 @@ from hpcgauge.fermion.staggered import (
 from hpcgauge.fermion.vectors import inner_all_kernel, inner_each_kernel
 from hpcgauge.fields.field import MATRICES, ROTATION, Kind, vectors
 from hpcgauge.fields.host import host_lanes
-from hpcgauge.kernels.build import Target, build
+from hpcgauge.kernels import nvrtc
+from hpcgauge.kernels.build import Target, build, is_built
 from hpcgauge.kernels.cuda_source import LANES
 from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.runtime import runtime
@@ -143,11 +144,26 @@ def all_entries(dimensions: int, reach: int, n_rhs: int) -> dict[str, Entry]:
     return found
 
 
-def compile_all(jobs: Iterable[tuple[Kernel, Target]], workers: int | None = None) -> int:
-    """The number of different kernels, all compiled, with the library that runs them; `workers` compilers at a time, by
-    default one for each core."""
-    runtime()
+def is_compiled(kernel: Kernel, target: Target, architecture: str = "") -> bool:
+    """True if the kernel is in the cache; `architecture`: of a card, empty for this processor."""
+    return nvrtc.is_compiled(kernel, target, architecture) if architecture else is_built(kernel, target)
+
+
+def compile_all(jobs: Iterable[tuple[Kernel, Target]], architecture: str = "", workers: int | None = None) -> int:
+    """The number of different kernels, all compiled, with what runs them, for cards of an architecture (empty: for this
+    processor); `workers` compilers at a time, by default one for each core."""
+    if architecture:
+        nvrtc.build_program(architecture)
+    else:
+        runtime()
     distinct = list(dict.fromkeys(jobs))
+
+    def compile_one(job: tuple[Kernel, Target]) -> None:
+        if architecture:
+            nvrtc.build_cuda(*job, architecture)
+        else:
+            build(*job)
+
     with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
-        list(pool.map(lambda job: build(*job), distinct))
+        list(pool.map(compile_one, distinct))
     return len(distinct)

@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     module = types.ModuleType("hpcgauge.run")
     module.run = run  # type: ignore[attr-defined]
-    module.compile_kernels = lambda configuration, world: ["plaquette"]  # type: ignore[attr-defined]
+    module.compile_configuration = lambda configuration, target, world: ["plaquette"]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "hpcgauge.run", module)
     return seen
 

@@ -17,21 +17,10 @@ from hpcgauge.errors import ConfigError
 from hpcgauge.fields.device import Device
 from hpcgauge.io.checkpoint import numbered
 from hpcgauge.io.network import load_network
-from hpcgauge.kernels import host
-from hpcgauge.kernels.build import Target
 from hpcgauge.report.summary import LABELS
-from hpcgauge.run import compile_kernels, job
-from tests.support.jobs import PLAIN, SMALL, described, lines_of, run_here
+from tests.support.jobs import EVERYTHING, PLAIN, SMALL, described, lines_of, run_here
 from tests.support.ranks import ROOT, agree, clean_environment
 
-EVERYTHING = (
-    *SMALL,
-    "chain.train=2",
-    "chain.produce=3",
-    "control={which: [nothing, weight, stout, network_alone], reference: {thermalise: 1, produce: 3}}",
-    "measure.condensate={every: 2, sources: 2}",
-    "measure.loops={every: 1, largest: 2}",
-)
 CONTROL_NAMES = ("nothing", "weight", "stout", "network_alone")
 FIELDS = {"trajectory", "phase", "accepted", "dH", "dH_guide", "plaquette", "solver_steps", "seconds"}
 # Two masses on the same phi, the lighter one behind a network, and the gauge force on a time scale of its own.
@@ -222,35 +211,6 @@ def test_field_memory_is_shared_by_the_ranks(world: World, monkeypatch: pytest.M
     everywhere = world.allgather(peaks["here"])
     limit = {1: 1.0, 2: 0.6, 4: 0.35}.get(world.size, 1.0)
     agree(world, world.rank > 0 or max(everywhere) <= limit * peaks["alone"], f"{everywhere} of {peaks.get('alone')}")
-
-
-@pytest.mark.host
-@pytest.mark.parametrize(
-    "changes",
-    [
-        ("solver.precision=mixed", "solver.chronological=3"),
-        ("lattice.colors=3", "control=none", *PLAIN, "action.fermion.mass=5.0"),
-    ],
-)
-def test_all_kernels_of_a_run_can_be_compiled_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[str, ...]
-) -> None:
-    """`hpcgauge compile` leaves nothing for the run to compile."""
-    compiled: set[Any] = set()
-    used: set[Any] = set()
-    build = host.build
-
-    def noted(kernel: hg.Kernel, target: Target) -> Any:
-        used.add((kernel, target))
-        return build(kernel, target)
-
-    monkeypatch.setattr(job, "is_built", lambda kernel, target: False)
-    monkeypatch.setattr(job, "compile_all", compiled.update)
-    monkeypatch.setattr(host, "build", noted)
-    run = described(*EVERYTHING, *changes)
-    assert compile_kernels(run, World.alone())
-    run_here(run, tmp_path, World.alone())
-    assert used and used <= compiled, [(kernel.name, target) for kernel, target in used - compiled]
 
 
 @pytest.mark.parametrize("name", ["quickstart", "hmc_su2", "slhmc_su2_paper", "slhmc_su3"])

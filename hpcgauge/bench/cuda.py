@@ -13,7 +13,7 @@ from rich.table import Table
 from hpcgauge.bench.case import entries
 from hpcgauge.bench.rows import check_numbers
 from hpcgauge.errors import ConfigError
-from hpcgauge.kernels.nvrtc import architectures, build_cuda, nvrtc
+from hpcgauge.kernels import nvrtc
 
 DIMENSIONS, RIGHT_HAND_SIDES = 4, 1
 # Of a multiprocessor: registers of one of its quarters, and warps that it holds (64 where nothing else is said).
@@ -45,11 +45,7 @@ def names() -> list[str]:
 
 def chosen(targets: str, colors: str, precisions: str) -> list[Job]:
     """All kernels for lists such as "sm_80,sm_90", "2,3", "double"; ConfigError for what is not possible."""
-    wanted = _listed(targets)
-    known = architectures()
-    for target in wanted:
-        if target not in known:
-            raise ConfigError(f"--target {target!r} is not known to this NVRTC; possible are {', '.join(known)}")
+    wanted = nvrtc.chosen(targets)
     if not all(part.isdigit() for part in _listed(colors)):
         raise ConfigError(f"--colors {colors!r} is not a list of numbers such as 2,3")
     groups = [(int(count), precision) for count in _listed(colors) for precision in _listed(precisions)]
@@ -67,7 +63,7 @@ def _listed(text: str) -> list[str]:
 def resources(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """A row for each job, compiled: registers, bytes of stack and of spills of a thread, and how many of the warps that
     a multiprocessor can hold have registers there, as a fraction. DeviceError when there is no CuPy or NVRTC."""
-    nvrtc()
+    nvrtc.nvrtc()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(_row, jobs))
 
@@ -75,7 +71,7 @@ def resources(jobs: Sequence[Job]) -> list[dict[str, Any]]:
 def _row(job: Job) -> dict[str, Any]:
     entry = entries(DIMENSIONS, RIGHT_HAND_SIDES)[job.kernel]
     target = entry.cuda_target(DIMENSIONS, job.colors, job.precision)
-    found = build_cuda(entry.kernel, target, job.target).resources["launch"]
+    found = nvrtc.build_cuda(entry.kernel, target, job.target).resources["launch"]
     return vars(job) | vars(found) | {"occupancy": occupancy(found.registers, job.target)}
 
 

@@ -11,10 +11,13 @@ import numpy
 
 class Hardware(ABC):
     """Memory of a device. Arrays have `shape`, `dtype`, `nbytes` and slices of their first axis, wherever they lie;
-    numbers are float64 arrays of one axis that can be set and read (`numpy.array(x)`) from the host at any time."""
+    numbers are float64 arrays of one axis that can be set and read (`numpy.array(x)`) from the host at any time.
+
+    `architecture`: of a card, as "sm_90", for which its kernels are compiled; empty: this processor."""
 
     name: str
     lanes: int
+    architecture: str
 
     @property
     @abstractmethod

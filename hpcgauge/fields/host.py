@@ -22,7 +22,7 @@ ALIGNMENT = 64
 class Host(Hardware):
     """Memory of the processor; arrays are NumPy's."""
 
-    name = "cpu"
+    name, architecture = "cpu", ""
 
     def __init__(self) -> None:
         self.lanes = host_lanes()

@@ -7,10 +7,8 @@ from typing import Any, final
 
 import numpy
 
-from hpcgauge.errors import DeviceError
 from hpcgauge.fields.card import Card
-from hpcgauge.kernels.cuda_source import PROGRAM
-from hpcgauge.kernels.nvrtc import machine_code
+from hpcgauge.kernels.nvrtc import build_program
 
 
 @final
@@ -36,6 +34,5 @@ def enqueue(
 def device_function(card: Card, name: str) -> int:
     """One of the kernels of site/gpu_program.h."""
     if name not in card.prepared:
-        code = machine_code(PROGRAM, "gpu_program", card.architecture, DeviceError).code
-        card.prepared[name] = card.function(code, name)
+        card.prepared[name] = card.function(build_program(card.architecture).code, name)
     return card.prepared[name]

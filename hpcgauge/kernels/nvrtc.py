@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcgauge.errors import DeviceError
+from hpcgauge.errors import ConfigError, DeviceError
 from hpcgauge.kernels.cache import cache_folder, digest, included, locked
-from hpcgauge.kernels.cuda_source import cuda_source
+from hpcgauge.kernels.cuda_source import PROGRAM, cuda_source
 from hpcgauge.kernels.kernel import SITE_FOLDER, Kernel
 from hpcgauge.kernels.source import Target
 
@@ -65,15 +65,40 @@ def machine_code(text: str, name: str, architecture: str, problem: type[Exceptio
     return MachineCode(path.read_bytes(), path.with_suffix(".ptx").read_text(), resources)
 
 
+def build_program(architecture: str) -> MachineCode:
+    """The machine code of site/gpu_program.h, which every run needs. DeviceError when there is no CuPy or NVRTC."""
+    return machine_code(PROGRAM, "gpu_program", architecture)
+
+
+def is_compiled(kernel: Kernel, target: Target, architecture: str) -> bool:
+    """True if the machine code of a kernel is in the cache. DeviceError when there is no CuPy or NVRTC."""
+    return _place(cuda_source(kernel, target), kernel.name, architecture).exists()
+
+
+def chosen(targets: str) -> list[str]:
+    """The architectures of a list such as "sm_80,sm_90"; ConfigError for one that NVRTC does not compile for."""
+    known = architectures()
+    wanted = list(dict.fromkeys(part.strip() for part in targets.split(",")))
+    for target in wanted:
+        if target not in known:
+            raise ConfigError(f"--target {target!r} is not known to this NVRTC; possible are {', '.join(known)}")
+    return wanted
+
+
 def architectures() -> list[str]:
     """What NVRTC compiles for."""
     return [f"sm_{number}" for number in nvrtc().getSupportedArchs()]
 
 
-def _compiled(text: str, name: str, architecture: str, problem: type[Exception]) -> Path:
+def _place(text: str, name: str, architecture: str) -> Path:
+    """Where the machine code of a translation unit lies in the cache, compiled or not."""
     version = ".".join(map(str, nvrtc().getVersion()))
     key = digest((text, *included(text), " ".join(FLAGS), version))[:32]
-    path = cache_folder() / f"{name}-{key}-{architecture}.cubin"
+    return cache_folder() / f"{name}-{key}-{architecture}.cubin"
+
+
+def _compiled(text: str, name: str, architecture: str, problem: type[Exception]) -> Path:
+    path = _place(text, name, architecture)
     if not path.exists():
         with locked(path):
             if not path.exists():

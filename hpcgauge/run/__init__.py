@@ -1,5 +1,6 @@
 """The composition root: a configuration becomes objects, the objects run, the report is written."""
 
-from hpcgauge.run.job import compile_kernels, run
+from hpcgauge.run.compilation import compile_configuration
+from hpcgauge.run.job import run
 
-__all__ = ["compile_kernels", "run"]
+__all__ = ["compile_configuration", "run"]

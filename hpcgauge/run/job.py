@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from hpcgauge.catalogue import IN_SINGLE_STEPS, Entry, all_entries, compile_all
 from hpcgauge.comm.world import World
 from hpcgauge.config import Run, physics_differences, read, resolved_yaml
 from hpcgauge.errors import ConfigError
@@ -20,14 +17,12 @@ from hpcgauge.io.checkpoint import newest_valid
 from hpcgauge.io.durable import put_text
 from hpcgauge.io.folder import RunFolder
 from hpcgauge.kernels.backend import backend_of
-from hpcgauge.kernels.build import Target, is_built
-from hpcgauge.kernels.kernel import Kernel
-from hpcgauge.observables.condensate import TOGETHER
 from hpcgauge.report.page import write_page
 from hpcgauge.report.progress import Progress
 from hpcgauge.report.summary import summarise
 from hpcgauge.run import build, stored
 from hpcgauge.run.chain import ChainRun, phase_lengths
+from hpcgauge.run.compilation import compile_kernels
 from hpcgauge.run.controls import beside
 from hpcgauge.run.stopping import Stopping
 
@@ -60,7 +55,7 @@ def _is_stopped(configuration: Run, place: RunFolder, lattice: Lattice, console:
     world = lattice.world
     with Progress(world.rank == 0, totals, console) as progress, Stopping(world) as stopping:
         progress.note(_heading(lattice, place.path))
-        compile_kernels(configuration, world, progress.note)
+        compile_kernels(configuration, world, lattice.device.hardware.architecture, progress.note)
         for name, config in chains.items():
             chain = ChainRun(config, place.path / name, lattice, progress, _label(name))
             start = _shared_start(configuration, place, lattice) if name.startswith("control/") else None
@@ -112,58 +107,3 @@ def _report(folder: Path) -> dict[str, Any]:
     results = summarise(folder)
     write_page(folder)
     return results
-
-
-def compile_kernels(configuration: Run, world: World, say: Callable[[str], None] | None = None) -> list[str]:
-    """The kernels a configuration may need, named with reach and right-hand sides, compiled by rank 0. Collective.
-
-    `say` is told how many have to be compiled, if any.
-    """
-    jobs = _kernels(configuration)
-
-    def compile_missing() -> None:
-        missing = [job for job in jobs.values() if not is_built(*job)]
-        if missing and say is not None:
-            say(f"compiling {len(missing)} kernels, once on this machine")
-        compile_all(missing)
-
-    on_root(world, compile_missing)
-    return sorted(jobs)
-
-
-def _kernels(configuration: Run) -> dict[str, tuple[Kernel, Target]]:
-    lattice, guide = configuration.lattice, configuration.guide
-    networks = [term.network for term in guide.fermion if term.network is not None] if guide is not None else []
-    networks += list(configuration.control.networks.values()) if configuration.control is not None else []
-    reaches = sorted({network.reach for network in networks if network.reach is not None}) or [1]
-    dimensions = len(lattice.extent)
-    unused = set() if configuration.measure.loops is not None else {"shift.h", "loops.h"}
-    if not networks:
-        unused |= {"paths.h", "attention.h", "layer.h"}
-    return {
-        f"{name} ({reach}, {n}, {precision})": (entry.kernel, entry.target(dimensions, lattice.colors, precision))
-        for reach, n in product(reaches, _right_hand_sides(configuration))
-        for name, entry in all_entries(dimensions, reach, n).items()
-        if entry.kernel.header not in unused
-        for precision in _precisions(configuration, entry)
-        if entry.is_for(lattice.colors, precision)
-    }
-
-
-def _right_hand_sides(configuration: Run) -> list[int]:
-    """How many there are in the solves of a run: noise sources, masses on one phi, earlier solutions."""
-    guide, found = configuration.guide, {1}
-    if configuration.measure.condensate is not None:
-        found.add(TOGETHER)
-    if configuration.action.fermion is not None:
-        found.add(max(1, configuration.solver.chronological))
-    if guide is not None:
-        # A control may have no network.
-        found |= {max(1, len(guide.fermion)), max(1, sum(term.network is None for term in guide.fermion))}
-    return sorted(found)
-
-
-def _precisions(configuration: Run, entry: Entry) -> set[str]:
-    lattice, solver = configuration.lattice, configuration.solver
-    own = lattice.precision if entry.is_for(lattice.colors, lattice.precision) else "double"
-    return {own, "single"} if solver.precision == "mixed" and entry.kernel.name in IN_SINGLE_STEPS else {own}

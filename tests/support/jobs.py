@@ -30,6 +30,15 @@ SMALL = (
     "checkpoint.every=1",
     "lattice.threads=1",
 )
+# All controls, the reference and all measurements
+EVERYTHING = (
+    *SMALL,
+    "chain.train=2",
+    "chain.produce=3",
+    "control={which: [nothing, weight, stout, network_alone], reference: {thermalise: 1, produce: 3}}",
+    "measure.condensate={every: 2, sources: 2}",
+    "measure.loops={every: 1, largest: 2}",
+)
 PLAIN = ("guide=null", "training=null", "chain.train=0")
 
 
