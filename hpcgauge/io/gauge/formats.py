@@ -87,7 +87,6 @@ def wanted(format: str, precision: str | None = None, byte_order: str | None = N
 def planned(form: Wanted, extent: Extent, colors: int, precision: Precision, facts: Facts) -> Header:
     """The header of a file of these links. ValueError, in a sentence, where the format cannot hold them."""
     kind = FORMATS[form.format]
-    chosen = _precision(kind, form.precision, precision)
     order = form.byte_order or kind.byte_orders[0]
     if order not in kind.byte_orders:
         orders = " or ".join(kind.byte_orders)
@@ -97,6 +96,7 @@ def planned(form: Wanted, extent: Extent, colors: int, precision: Precision, fac
             f"{kind.title} holds SU({kind.colors}) only, these links are SU({colors}); take one of the formats "
             f"{', '.join(name for name, other in FORMATS.items() if not other.colors)}"
         )
+    chosen = _precision(kind, form.precision, precision)
     if kind.layout == "odd points" and any(n % 2 for n in extent):
         raise ValueError(f"{kind.title} holds even extents only, this lattice is {format_extent(extent)}")
     rows = form.rows or colors
