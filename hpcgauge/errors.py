@@ -9,6 +9,10 @@ class FileFormatError(ValueError):
     """A file is not what it says it is: the text names the file, the place and what was expected."""
 
 
+class NewerFileError(FileFormatError):
+    """A file is of a later schema than this hpcgauge reads: nothing is wrong with it."""
+
+
 class PhysicsError(RuntimeError):
     """The physics is lost (NaN action, unconverged force, links off the group): the run stops."""
 

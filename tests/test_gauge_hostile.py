@@ -108,6 +108,10 @@ def test_hdf5_that_lies_is_refused(tmp_path: Path) -> None:
     for shape in ((4, 2, 2, 2, 2, 3, 2), (3, 2, 2, 2, 2, 3, 3), (4, 2, 2, 2, 3, 3), (4, 2, 2, 2, 2, 1, 1)):
         with pytest.raises(FileFormatError, match=r"expected complex|does not lie in the file"):
             open_gauge_file(links_file(tmp_path / "a.h5", shape))
+    for value, message in (("abc", "plaquette is 'abc'; expected a number"), (10**400, "plaquette is inf; expected")):
+        path = links_file(tmp_path / "a.h5", (4, 2, 2, 2, 2, 3, 3), plaquette=value)
+        with pytest.raises(FileFormatError, match=message):
+            open_gauge_file(path)
     path = links_file(tmp_path / "a.h5", (4, 2, 2, 2, 2, 3, 3), plaquette=1e300)
     with pytest.raises(FileFormatError, match="plaquette is 1e\\+300; expected a mean of traces"):
         open_gauge_file(path)

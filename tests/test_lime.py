@@ -64,6 +64,10 @@ WRONG_LIME = {
     "no extents": ((FIELD,), "holds no lattice extents: give them as extent="),
     "two fields": ((FIELD, FIELD), "two binary records"),
     "no field": ((("ildg-format", FORMAT),), "no binary record"),
+    "group": (
+        (("ildg-format", FORMAT.replace(b"su3gauge", b"su5gauge")), FIELD),
+        r"<field> is 'su5gauge', the numbers are SU\(3\)",
+    ),
     "entity": ((("ildg-format", b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + FORMAT), FIELD), "document type or an entity"),
     "pickle": ((("lyncs-io-info", b"cposix\nsystem\n"), FIELD), "pickled object"),
     "length": ((("ildg-format", FORMAT), ("ildg-binary-data", DATA[:-8])), "which is no gauge field on 2 x 4 x 2 x 6"),

@@ -53,6 +53,31 @@ def test_a_history_without_its_checkpoints_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "history.jsonl").read_bytes() == before
 
 
+def test_checkpoints_that_are_gone_are_missed_however_rare_they_are(tmp_path: Path) -> None:
+    """All but the folder, or the folder too: a history of fewer lines than `checkpoint.every` is kept as well."""
+    rare = described(*SMALL, *PLAIN, "checkpoint.every=100")
+    run_here(rare, tmp_path, World.alone())
+    before = (tmp_path / "history.jsonl").read_bytes()
+    for path in (tmp_path / "checkpoint").glob("*.h5"):
+        path.unlink()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"3 trajectories in history\.jsonl but no whole checkpoint"):
+            run_here(rare, tmp_path, World.alone())
+        assert (tmp_path / "history.jsonl").read_bytes() == before
+        shutil.rmtree(tmp_path / "checkpoint")
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    run_here(described(*SMALL, *PLAIN), tmp_path / "whole", World.alone())
+    short = tmp_path / "short"
+    (short / "checkpoint").mkdir(parents=True)
+    whole = (tmp_path / "whole" / "history.jsonl").read_bytes()
+    (short / "history.jsonl").write_bytes(whole[: whole.index(b"\n") + 1])
+    said = run_here(described(*SMALL, *PLAIN), short, World.alone()).said
+    assert "it ended before its first checkpoint: 1 trajectories are made again" in said
+    assert lines_of(short) == lines_of(tmp_path / "whole")
+
+
 def test_a_start_that_failed_leaves_the_folder_free(tmp_path: Path, configurations: Path) -> None:
     """Links of single precision are refused in one sentence; the key that it names is the remedy, same folder."""
     start = f"start={configurations / 'milc.l4448'}"

@@ -14,8 +14,9 @@ import numpy
 import pytest
 
 from hpcgauge.comm.world import World
-from hpcgauge.errors import FileFormatError
+from hpcgauge.errors import FileFormatError, NewerFileError
 from hpcgauge.io import unsealed
+from hpcgauge.io.blocks import read_block
 from hpcgauge.io.checkpoint import LATEST, keep_last, newest_valid, numbered, read_checkpoint, write_checkpoint
 from hpcgauge.io.container import MAX_ATTRIBUTES, Contents, table_of
 from hpcgauge.io.distributed import Distributed
@@ -147,7 +148,7 @@ def test_a_seal_of_brackets_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
-        ("import time; time.sleep(60)", "does not come to an end with it in 1 s"),
+        ("while True: pass", "does not come to an end with it in 1 s"),
         ("import os; os.abort()", "exit -6"),
         ("import sys; sys.exit('bad symbol table')", "bad symbol table"),
         ("print('{}')", "cannot be read"),
@@ -159,6 +160,14 @@ def test_hdf5_may_hang_and_crash_over_a_file_without_seal(
     monkeypatch.setattr(unsealed, "PROGRAM", program)
     monkeypatch.setattr(unsealed, "SECONDS", 1)
     with pytest.raises(FileFormatError, match=f"no whole HDF5 file of hpcgauge.*{sentence}"):
+        table_of(SCHEMA_1)
+
+
+def test_a_busy_node_is_no_verdict_on_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unsealed, "PROGRAM", "import time; time.sleep(60)")
+    monkeypatch.setattr(unsealed, "SECONDS", 1)
+    monkeypatch.setattr(unsealed, "PATIENCE", 1)
+    with pytest.raises(OSError, match="could not be looked at in 1 s"):
         table_of(SCHEMA_1)
 
 
@@ -198,6 +207,29 @@ def test_the_pointer_follows_and_what_a_dropped_chain_left_is_removed(world: Wor
     keep_last(shared_tmp_path, world, 1, 2, newest=5)
     agree(world, list(numbered(shared_tmp_path)) == [5, 4, 2], f"{list(numbered(shared_tmp_path))}")
     agree(world, not list(shared_tmp_path.glob("*.part*")))
+    agree(world, (shared_tmp_path / "000009.h5.damaged").read_bytes() == b"damaged", "set aside, not deleted")
+
+
+@pytest.mark.ranks
+def test_a_checkpoint_of_a_newer_program_is_not_passed_over(world: World, shared_tmp_path: Path) -> None:
+    for trajectory in (2, 4):
+        write_checkpoint(shared_tmp_path, trajectory, world, Contents())
+    if world.rank == 0:
+        forged(shared_tmp_path / "000004.h5", lambda said: said.update(schema=3))
+    world.barrier()
+    with pytest.raises(NewerFileError, match=r"000004\.h5: written in schema 3"):
+        newest_valid(shared_tmp_path, world)
+
+
+@pytest.mark.ranks
+def test_a_file_that_is_cut_while_it_is_read_is_refused(world: World, shared_tmp_path: Path) -> None:
+    """Never a signal, as a memory map would give."""
+    path = shared_tmp_path / "numbers"
+    if world.rank == 0:
+        path.write_bytes(bytes(100))
+    world.barrier()
+    with pytest.raises(FileFormatError, match="numbers: ends before byte 104, inside its numbers"):
+        read_block(path, 8, Distributed((4, 8), (0, 4), numpy.empty((4, 4))))
 
 
 def test_h5dump_reads_it(tmp_path: Path) -> None:

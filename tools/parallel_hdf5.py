@@ -95,7 +95,8 @@ def environment(hdf5: Hdf5) -> dict[str, str]:
 
 
 def prepare() -> dict[str, str] | None:
-    """The environment in which h5py has MPI, built if it is not there; None, said aloud, where it cannot be had."""
+    """The environment in which h5py has MPI, built if it is not there; None, said aloud, where the system has no
+    parallel HDF5. OSError when it has, and h5py cannot be built."""
     hdf5 = find()
     if hdf5 is None:
         say("no headers in this system (on Debian: libhdf5-openmpi-dev)")
@@ -107,9 +108,8 @@ def prepare() -> dict[str, str] | None:
             shutil.rmtree(SITE, ignore_errors=True)
             try:
                 _install(hdf5)
-            except (OSError, subprocess.CalledProcessError) as error:
-                say(f"h5py could not be built against {hdf5.headers}: {error}")
-                return None
+            except subprocess.CalledProcessError as error:
+                raise OSError(f"h5py could not be built against {hdf5.headers}: {error}") from error
             stamp.write_text(hdf5.key)
     return environment(hdf5)
 
@@ -159,7 +159,11 @@ def _pip(*arguments: str, variables: dict[str, str] | None = None) -> None:
 
 def main(command: list[str]) -> int:
     """4 if there is no h5py with MPI; 0 without a command, which else takes over."""
-    variables = prepare()
+    try:
+        variables = prepare()
+    except OSError as error:
+        say(str(error))
+        return 4
     if variables is None:
         return 4
     if not command:

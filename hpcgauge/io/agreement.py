@@ -6,12 +6,20 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from hpcgauge.comm.world import World
-from hpcgauge.errors import ConfigError, DeviceError, FileFormatError, PhysicsError
+from hpcgauge.errors import ConfigError, DeviceError, FileFormatError, NewerFileError, PhysicsError
 
 T = TypeVar("T")
 
 # The kinds of error that other ranks repeat; anything else is a bug and becomes a RuntimeError there.
-REPEATED: tuple[type[Exception], ...] = (FileFormatError, ConfigError, ValueError, PhysicsError, DeviceError, OSError)
+REPEATED: tuple[type[Exception], ...] = (
+    NewerFileError,
+    FileFormatError,
+    ConfigError,
+    ValueError,
+    PhysicsError,
+    DeviceError,
+    OSError,
+)
 
 
 def _kind(error: Exception) -> type[Exception]:

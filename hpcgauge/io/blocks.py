@@ -14,6 +14,7 @@ import numpy
 
 from hpcgauge.comm.file import Block, write_together
 from hpcgauge.comm.world import World
+from hpcgauge.errors import FileFormatError
 from hpcgauge.io import hdf5
 from hpcgauge.io.agreement import on_every_rank
 from hpcgauge.io.distributed import Distributed
@@ -45,6 +46,42 @@ def write_at(path: Path, world: World, placed: Sequence[tuple[int, Distributed]]
 def _try(path: Path) -> None:
     """Nothing, if this rank can open the file: where one cannot, a collective opening would never end."""
     os.close(os.open(path, os.O_WRONLY))
+
+
+def read_block(path: Path, offset: int, part: Distributed) -> Distributed:
+    """The block, filled from the array at this offset of a file. FileFormatError where the file ends before."""
+    if part.local.ndim == 0:
+        read_array(path, offset, part.local)
+        return part
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for at, run in _runs(part, part.local):
+            _read_fully(path, descriptor, run, offset + at * part.local.dtype.itemsize)
+    finally:
+        os.close(descriptor)
+    return part
+
+
+def read_array(path: Path, offset: int, array: numpy.ndarray) -> numpy.ndarray:
+    """The contiguous array, filled from this offset of a file. FileFormatError where the file ends before."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _read_fully(path, descriptor, array, offset)
+    finally:
+        os.close(descriptor)
+    return array
+
+
+def _read_fully(path: Path, descriptor: int, target: numpy.ndarray, offset: int) -> None:
+    """Fills a contiguous array from an open file."""
+    if target.size == 0:
+        return
+    room = target.reshape(-1).view(numpy.uint8).data
+    while room:
+        done = os.preadv(descriptor, [room], offset)
+        if done == 0:
+            raise FileFormatError(f"{path}: ends before byte {offset}, inside its numbers; it was cut: use an older one")
+        room, offset = room[done:], offset + done
 
 
 def _bytes(part: Distributed) -> numpy.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpcgauge.comm.world import World
-from hpcgauge.errors import FileFormatError
+from hpcgauge.errors import FileFormatError, NewerFileError
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.container import Contents, Slices, read_container, verify_container, write_container
 from hpcgauge.io.durable import PART, make_folder, put_text
@@ -17,6 +17,7 @@ KIND = "checkpoint"
 NAME = re.compile(r"([0-9]{6,18})\.h5")
 # The file that names the newest checkpoint, for people and programs; a start trusts checksums instead.
 LATEST = "latest"
+DAMAGED = ".damaged"
 
 
 class Newest(NamedTuple):
@@ -57,12 +58,15 @@ def numbered(folder: Path) -> dict[int, Path]:
 
 
 def newest_valid(folder: Path, world: World) -> Newest:
-    """The newest checkpoint whose checksums are right, and a message for each newer one. Collective."""
+    """The newest checkpoint whose checksums are right, and a message for each newer one, which is damaged or cannot be
+    read. NewerFileError for one that a newer hpcgauge has written. Collective."""
     messages: list[str] = []
     for path in on_root(world, lambda: list(numbered(folder).values())):
         try:
             verify_container(path, world, KIND)
-        except FileFormatError as error:
+        except NewerFileError:
+            raise
+        except (FileFormatError, OSError) as error:
             messages.append(str(error))
         else:
             return Newest(path, messages)
@@ -72,8 +76,8 @@ def newest_valid(folder: Path, world: World) -> Newest:
 def keep_last(folder: Path, world: World, count: int, every: int = 0, newest: int | None = None) -> None:
     """Removes all checkpoints but the last `count` and those of multiples of `every` (0: none). Collective.
 
-    Those above `newest` are removed too, as a chain that went on from an older one is about to make them anew, and so
-    is what an interrupted write left behind.
+    Those above `newest`, which the chain has passed over as damaged and is about to make anew, are set aside under
+    another name. What an interrupted write left behind is removed.
     """
     if count < 1:
         raise ValueError(f"count = {count}; at least one checkpoint must be kept")
@@ -82,8 +86,12 @@ def keep_last(folder: Path, world: World, count: int, every: int = 0, newest: in
         found = numbered(folder)
         kept = [number for number in found if newest is None or number <= newest]
         kept = kept[:count] + [number for number in kept[count:] if every and number % every == 0]
-        old = [path for number, path in found.items() if number not in kept]
-        for path in (*old, *folder.glob(f"*{PART}*")):
+        for number, path in found.items():
+            if newest is not None and number > newest:
+                path.replace(path.with_name(path.name + DAMAGED))
+            elif number not in kept:
+                path.unlink(missing_ok=True)
+        for path in folder.glob(f"*{PART}*"):
             path.unlink(missing_ok=True)
 
     on_root(world, remove)

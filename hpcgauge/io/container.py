@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,17 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io import hdf5
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.blocks import write_blocks
-from hpcgauge.io.distributed import MASK, Distributed, bytes_checksum, checksum, local_checksum, share
+from hpcgauge.io.blocks import read_array, read_block, write_blocks
+from hpcgauge.io.distributed import (
+    MASK,
+    WORD_BYTES,
+    WORDS_AT_ONCE,
+    Distributed,
+    bytes_checksum,
+    checksum,
+    local_checksum,
+    share,
+)
 from hpcgauge.io.durable import beside, not_written, publish, remove_beside
 from hpcgauge.io.plain import to_json
 from hpcgauge.io.seal import Entry, Table, add_seal, read_seal
@@ -98,7 +106,7 @@ def _table(path: Path, kind: str) -> Known:
     replicated = {}
     for name, entry in entries.items():
         if not entry.distributed:
-            replicated[name] = numpy.array(_mapped(path, entry))
+            replicated[name] = read_array(path, entry.offset, numpy.empty(entry.shape, entry.dtype))
             _compare(path, name, entry, bytes_checksum(replicated[name].tobytes()))
     try:
         attributes = json.loads(bytes(replicated.pop(ATTRIBUTES)))
@@ -116,13 +124,6 @@ def _compare(path: Path, name: str, entry: Entry, computed: int) -> None:
             f"{path}: dataset {name} stores the checksum {entry.checksum:016x}, its data give {computed:016x}; the "
             "file is damaged: use an older one"
         )
-
-
-def _mapped(path: Path, entry: Entry) -> numpy.ndarray:
-    """The dataset as a memory map."""
-    if prod(entry.shape) == 0:
-        return numpy.empty(entry.shape, entry.dtype)
-    return numpy.memmap(path, entry.dtype, "r", entry.offset, entry.shape)
 
 
 def read_container(
@@ -147,7 +148,9 @@ def read_container(
         if len(block) != len(shape):
             raise FileFormatError(f"{path}: {name} has the shape {shape}, a block with {len(block)} axes was asked for")
         origin = tuple(part.indices(n)[0] for part, n in zip(block, shape, strict=True))
-        return Distributed(shape, origin, numpy.array(_mapped(path, stored[name])[block]))
+        local = tuple(len(range(*part.indices(n))) for part, n in zip(block, shape, strict=True))
+        empty = numpy.empty(local, stored[name].dtype)
+        return read_block(path, stored[name].offset, Distributed(shape, origin, empty))
 
     arrays = {name: on_every_rank(world, lambda name=name: read(name)) for name in wanted}  # type: ignore[misc]
     for name, part in arrays.items():
@@ -158,13 +161,29 @@ def read_container(
 def verify_container(path: Path, world: World, kind: str) -> None:
     """Nothing, if all checksums of the file are right; a FileFormatError on every rank otherwise. Collective."""
     entries, _, _ = on_root(world, lambda: _table(path, kind))
+    for name, computed in _sums(path, world, entries).items():
+        _compare(path, name, entries[name], computed)
+
+
+def checksums(path: Path, world: World, kind: str) -> dict[str, tuple[Entry, int]]:
+    """The distributed arrays of a file, each with the checksum that its numbers give. Collective."""
+    entries, _, _ = on_root(world, lambda: _table(path, kind))
+    return {name: (entries[name], computed) for name, computed in _sums(path, world, entries).items()}
+
+
+def _sums(path: Path, world: World, entries: Mapping[str, Entry]) -> dict[str, int]:
+    """The checksums of the distributed arrays, as they are read. Collective."""
 
     def local(entry: Entry) -> int:
-        words = _mapped(path, entry).reshape(-1).view("<u8")
-        part = share(words.size, world.rank, world.size)
-        return local_checksum(Distributed(words.shape, (part.start,), words[part]))
+        n_words, found = entry.length // WORD_BYTES, 0
+        mine = share(n_words, world.rank, world.size)
+        for start in range(mine.start, mine.stop, WORDS_AT_ONCE):
+            words = numpy.empty(min(WORDS_AT_ONCE, mine.stop - start), "<u8")
+            read_array(path, entry.offset + start * WORD_BYTES, words)
+            found += local_checksum(Distributed((n_words,), (start,), words))
+        return found
 
-    for name, entry in entries.items():
-        if entry.distributed:
-            parts = world.allgather(on_every_rank(world, lambda entry=entry: local(entry)))  # type: ignore[misc]
-            _compare(path, name, entry, sum(parts) & MASK)
+    def total(entry: Entry) -> int:
+        return sum(world.allgather(on_every_rank(world, lambda: local(entry)))) & MASK
+
+    return {name: total(entry) for name, entry in entries.items() if entry.distributed}

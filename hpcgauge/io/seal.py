@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy
 
-from hpcgauge.errors import FileFormatError
+from hpcgauge.errors import FileFormatError, NewerFileError
 from hpcgauge.io.durable import write_fully
 
 MAGIC = b"hpcgauge seal 1\n"
@@ -91,7 +91,7 @@ def _as_json(name: str, entry: Entry) -> list[Any]:
 def read_seal(path: Path, newest: int) -> Table | None:
     """What a sealed file says of itself, every byte around the data compared; None if the file has no seal.
 
-    FileFormatError for a damaged one and for a schema above `newest`.
+    FileFormatError for a damaged one, NewerFileError for a schema above `newest`.
     """
     size = path.stat().st_size
     if size < FOOTER.size:
@@ -122,13 +122,13 @@ def damaged(path: Path, what: str) -> FileFormatError:
 def parsed(path: Path, text: bytes, size: int, newest: int) -> tuple[Table, str]:
     """The table and the digest in a description; nothing in it is believed before it agrees with the file's size.
 
-    FileFormatError if it does not, and for a schema above `newest`.
+    FileFormatError if it does not, NewerFileError for a schema above `newest`.
     """
     try:
         said = json.loads(text)
         kind, schema, digest, datasets = said["kind"], said["schema"], said.get("sha256", ""), said["datasets"]
         if type(schema) is int and schema > newest:
-            raise FileFormatError(
+            raise NewerFileError(
                 f"{path}: written in schema {schema}, this hpcgauge reads up to {newest}; install a newer hpcgauge"
             )
         if len(datasets) > MAX_DATASETS or len(text) > MAX_DESCRIPTION:

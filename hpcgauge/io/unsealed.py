@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -17,7 +19,9 @@ from hpcgauge.errors import FileFormatError
 from hpcgauge.io import hdf5
 from hpcgauge.io.seal import Entry, Table, damaged, described, parsed
 
+# Of the processor, and of memory; the time of the clock may be so many times longer on a busy node.
 SECONDS, MEMORY = 20, 2 << 30
+PATIENCE = 6
 PROGRAM = "import sys; from hpcgauge.io.unsealed import tell; tell(sys.argv[1])"
 SUPERBLOCK = struct.Struct("<8sBBBBQQQQI")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -25,22 +29,37 @@ SUPERBLOCK_VERSIONS = (2, 3)
 
 
 def read_unsealed(path: Path, newest: int) -> Table:
-    """What a file says of itself, FileFormatError if that is not to be trusted or takes too long."""
+    """What a file says of itself, FileFormatError if that is not to be trusted; OSError when it could not be asked."""
     _refuse_torn(path)
     kept = {name: value for name, value in os.environ.items() if not is_of_a_launcher(name)}
     kept |= {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", PROGRAM, str(path)]
-    try:
-        answer = subprocess.run(command, capture_output=True, timeout=SECONDS, env=kept, check=False)
-    except subprocess.TimeoutExpired:
-        raise damaged(path, f"HDF5 does not come to an end with it in {SECONDS} s") from None
-    if answer.returncode:
-        last = (answer.stderr.decode(errors="replace").strip().splitlines() or [f"exit {answer.returncode}"])[-1]
-        raise damaged(path, last[:200])
-    table, _ = parsed(path, answer.stdout, path.stat().st_size, newest)
+    told = _asked(path, [sys.executable, "-c", PROGRAM, str(path)], kept)
+    table, _ = parsed(path, told, path.stat().st_size, newest)
     if table.schema != 1:
         raise damaged(path, "its seal is gone, another program has changed it")
     return table
+
+
+def _asked(path: Path, command: list[str], environment: dict[str, str]) -> bytes:
+    """What the process prints. FileFormatError when it gives up, crashes or takes too much of a processor's time;
+    OSError when it does not get that far, which says nothing about the file."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    resource.prlimit(process.pid, resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
+    try:
+        told, said = process.communicate(timeout=PATIENCE * SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        limit = PATIENCE * SECONDS
+        raise OSError(
+            errno.ETIMEDOUT, f"{path} could not be looked at in {limit} s; try again on a quieter node"
+        ) from None
+    if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise damaged(path, f"HDF5 does not come to an end with it in {SECONDS} s")
+    if process.returncode:
+        last = (said.decode(errors="replace").strip().splitlines() or [f"exit {process.returncode}"])[-1]
+        raise damaged(path, last[:200])
+    return told
 
 
 def _refuse_torn(path: Path) -> None:

@@ -11,8 +11,9 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io import checkpoint
 from hpcgauge.io.agreement import on_root
-from hpcgauge.io.container import read_container, table_of
+from hpcgauge.io.container import checksums, read_container, table_of
 from hpcgauge.io.gauge import hdf5links
+from hpcgauge.io.seal import Entry
 from hpcgauge.report.gauge_info import KINDS, describe_gauge_file
 from hpcgauge.report.history import read_folder
 from hpcgauge.report.page import about_run
@@ -59,8 +60,19 @@ def _container(path: Path, kind: str) -> dict[str, Any]:
     if kind not in KINDS:
         raise FileFormatError(f"{path}: holds {kind[:40]!r}, which is nothing of hpcgauge; give another file")
     contents = read_container(path, World.alone(), kind, {})
-    arrays = {name: _plain(array) for name, array in contents.replicated.items()}
-    return {"kind": kind, **dict(contents.attributes), **arrays}
+    replicated = {name: _plain(array) for name, array in contents.replicated.items()}
+    sums = checksums(path, World.alone(), kind)
+    stored = {name: _stored(entry, computed) for name, (entry, computed) in sums.items()}
+    is_right = all(entry.checksum == computed for entry, computed in sums.values())
+    verdict = {"verdict": "right" if is_right else "damaged: use an older file"}
+    return {"kind": kind, **dict(contents.attributes), **replicated, **stored, **verdict}
+
+
+def _stored(entry: Entry, computed: int) -> dict[str, Any]:
+    """A distributed array: its form, its stored checksum, that of its numbers, and whether they are the same."""
+    right = entry.checksum == computed
+    form = {"shape": list(entry.shape), "type": entry.dtype.name}
+    return {**form, "stored": f"{entry.checksum:016x}", "computed": f"{computed:016x}", "right": right}
 
 
 def _plain(array: numpy.ndarray) -> Any:

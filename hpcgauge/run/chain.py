@@ -13,6 +13,7 @@ from hpcgauge.errors import ConfigError
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
+from hpcgauge.io.checkpoint import LATEST
 from hpcgauge.io.durable import make_folder
 from hpcgauge.io.record import BEGINNING, History, read_history
 from hpcgauge.observables.condensate import condensate
@@ -39,8 +40,10 @@ class ChainRun:
 
     def __init__(self, run: Run, folder: Path, lattice: Lattice, progress: Progress, label: str = ""):
         self.config, self.folder, self.lattice = run, folder, lattice
+        self.checkpoints = folder / "checkpoint"
+        self._is_new = not on_root(lattice.world, self.checkpoints.is_dir)
         self.progress, self.label = progress, label
-        on_root(lattice.world, lambda: make_folder(folder))
+        on_root(lattice.world, lambda: make_folder(self.checkpoints))
         guide = build.guide_of(run)
         if guide is not None:
             guide = trained.started(guide, run, lattice, folder, progress.note)
@@ -57,7 +60,7 @@ class ChainRun:
         It goes on from the newest checkpoint; else it starts from `start`, else from what the configuration says.
         Collective.
         """
-        now, mark, messages = stored.load_state(self.folder / "checkpoint", self.lattice)
+        now, mark, messages = stored.load_state(self.checkpoints, self.lattice)
         for message in messages:
             self.progress.note(message)
         if now is None:
@@ -71,9 +74,16 @@ class ChainRun:
         return self._chain(stopping).run(now)
 
     def _refuse_lost_checkpoints(self, messages: list[str]) -> None:
-        """Nothing; ConfigError when the history is longer than that of a run that ended before its first checkpoint."""
+        """Nothing; ConfigError when there is a history whose checkpoints are gone, or damaged, all of them.
+
+        The folder of checkpoints is made before the first line of the history, and the first checkpoint leaves a name
+        in it: without that name the run ended before its first checkpoint.
+        """
         done = on_root(self.lattice.world, lambda: len(read_history(self.folder / "history.jsonl")))
-        if messages or done > self.config.checkpoint.every:
+        had_one = on_root(self.lattice.world, (self.checkpoints / LATEST).exists)
+        if done and not (messages or had_one or self._is_new):
+            self.progress.note(f"it ended before its first checkpoint: {done} trajectories are made again")
+        elif done or messages:
             raise ConfigError(
                 f"{self.folder} has {done} trajectories in history.jsonl but no whole checkpoint to go on from; put "
                 "checkpoint/ back, or give another folder (--out DIR)" + "".join(f" ({text})" for text in messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,19 @@ def load_state(folder: Path, lattice: Lattice) -> tuple[ChainState | None, Mark 
     missing = [name for name in ("seed", "trajectory", "history") if name not in said]
     if missing or "links" not in contents.arrays:
         raise FileFormatError(f"{newest.path}: lacks {', '.join(missing) or 'links'}: no state of a chain; remove it")
+    if not _is_state(said):
+        raise FileFormatError(f"{newest.path}: its seed, trajectory or history are none; remove it")
     U = _links(lattice, contents.arrays["links"].local)
     memory = {name.removeprefix(MEMORY): value for name, value in numbers.items() if name.startswith(MEMORY)}
     learned = Learned(numbers["vector"], memory) if "vector" in numbers else None
     return ChainState(State(U, said["seed"], said["trajectory"]), learned), Mark(*said["history"]), newest.messages
+
+
+def _is_state(said: Mapping[str, Any]) -> bool:
+    """True if a checkpoint's attributes are of the kinds that a state has."""
+    history = said["history"]
+    is_mark = isinstance(history, list) and len(history) == 2 and isinstance(history[1], str)
+    return is_mark and all(type(n) is int and n >= 0 for n in (said["seed"], said["trajectory"], history[0]))
 
 
 def save_links(path: Path, U: Field) -> None:

@@ -96,7 +96,9 @@ def started(guide: Sum, run: Run, lattice: Lattice, folder: Path, say: Callable[
     if run.guide.start is None:
         return guide
     history, copy = folder / "history.jsonl", kept(folder)
-    has_begun = on_root(lattice.world, lambda: copy.is_file() and history.is_file() and history.stat().st_size > 0)
+    has_begun = on_root(lattice.world, lambda: history.is_file() and history.stat().st_size > 0)
+    if has_begun and not on_root(lattice.world, copy.is_file):
+        raise ConfigError(f"{copy}, the network that this chain started from, is gone; put it back, or start afresh")
     source = copy if has_begun else Path(run.guide.start)
     network = load_network(source, lattice.world, lattice.colors)
     _refuse_other_architecture(network, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from hpcgauge.comm.world import World
@@ -24,6 +25,8 @@ KIND = "links"
 MAGIC = b"\x89HDF\r\n\x1a\n"
 PRECISIONS: dict[str, Precision] = {"complex64": "single", "complex128": "double"}
 AXES = DIRECTIONS + 3
+# What an attribute of such a name must be: a mean of traces.
+MEANS = ("plaquette", "link_trace", "plaquette_trace")
 
 
 def kind_of(path: Path) -> str | None:
@@ -50,10 +53,21 @@ def read_header(path: Path, size: int) -> Header:
         if isinstance(value, str):
             facts[name] = value[:1000]
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            facts[name] = finite(float(value), name)
+            facts[name] = finite(_real(value), name)
+    for name in MEANS:
+        if not isinstance(facts.get(name, 0.0), float):
+            raise FileFormatError(f"{name} is {facts[name]!r}; expected a number: fetch the file again")
     if KIND not in entries:
         raise FileFormatError(f"there is no array {KIND} in the file; fetch it again")
     return _described(entries[KIND], size, facts)
+
+
+def _real(value: float) -> float:
+    """The number in double precision, infinite where it is too large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _described(links: Entry, size: int, facts: dict[str, float | str]) -> Header:

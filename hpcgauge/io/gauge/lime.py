@@ -26,6 +26,7 @@ RECORD_HEADER = struct.Struct(">IHHQ128s")
 ALIGNMENT = 8
 MESSAGE_BEGINS, MESSAGE_ENDS = 0x8000, 0x4000
 LARGEST_TEXT = 1 << 20
+USUAL_FIELD = "su3gauge"
 LARGEST_NAME = 1000
 MOST_RECORDS = 4096
 FIELDS = ("ildg-binary-data", "scidac-binary-data")
@@ -122,6 +123,7 @@ def _described(field: Record, texts: dict[str, str]) -> Header:
     colors = None
     if extent is not None:
         colors = _colors(field.length, extent, precision, record_xml)
+        _check_field(name, colors)
     sums = {}
     for key in ("suma", "sumb"):
         value = tags.hexadecimal(texts.get("scidac-checksum", ""), key)
@@ -129,6 +131,14 @@ def _described(field: Record, texts: dict[str, str]) -> Header:
             sums[key] = value
     kind = "scidac" if field.type == "scidac-binary-data" and not ildg else "ildg"
     return Header(kind, extent, colors, precision, "big", field.offset, field.length, facts=facts, sums=sums)
+
+
+def _check_field(name: str | None, colors: int) -> None:
+    """Nothing, if ildg-format names the group of the numbers. Other codes write su3gauge for every group."""
+    if name not in (None, USUAL_FIELD, f"su{colors}gauge"):
+        raise FileFormatError(
+            f"<field> is {str(name)[:40]!r}, the numbers are SU({colors}); expected su{colors}gauge: fetch it again"
+        )
 
 
 def _extent(ildg: str, file_xml: str) -> Extent | None:
@@ -192,7 +202,8 @@ def start_of(header: Header) -> bytes:
     text = (
         '<?xml version="1.0" encoding="UTF-8"?><ildgFormat xmlns="http://www.lqcd.org/ildg" '
         'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
-        'xsi:schemaLocation="http://www.lqcd.org/ildg filefmt.xsd"><version>1.0</version><field>su3gauge</field>'
+        'xsi:schemaLocation="http://www.lqcd.org/ildg filefmt.xsd"><version>1.0</version>'
+        f"<field>su{header.complete()[1]}gauge</field>"
         f"<precision>{8 * BYTES[header.precision]}</precision>{sizes}</ildgFormat>"
     )
     name = str(header.facts.get("logical_file_name", "lfn://hpcgauge/unnamed")).encode(errors="replace")[:LARGEST_NAME]

@@ -56,7 +56,7 @@ class Writing:
         except Exception as error:
             if self.world.rank == 0:
                 remove_beside(self.path)
-            if not isinstance(error, OSError):
+            if not isinstance(error, OSError) or self.header.layout == "planes":  # the container has said it
                 raise
             raise OSError(
                 error.errno or errno.EIO,
