@@ -13,6 +13,7 @@ from hpcgauge.io.gauge import sweep
 from hpcgauge.io.gauge.convert import convert
 from hpcgauge.io.gauge.formats import wanted
 from hpcgauge.io.gauge.header import Extent
+from hpcgauge.io.gauge.links import read_links
 from tests.support.gaugefiles import hirep_quaternions, nersc, random_links
 from tests.support.gaugeoracles import told
 from tests.support.ranks import agree
@@ -77,6 +78,9 @@ def test_single_precision_is_widened_and_comes_back(byte_order: str, world: Worl
     first = put(world, shared_tmp_path / "first", nersc(U, 3, "IEEE32BIG", ">f4"))
     wide = steps(world, shared_tmp_path, first, ("hirep", "openqcd"))
     agree(world, numpy.array_equal(told(wide[2], "openqcd")[0], U), "widened")
+    for path in wide[1:]:
+        again = read_links(path, world)
+        agree(world, numpy.array_equal(again.to_numpy(), U), f"{path.name} is read with all checks")
     narrow = shared_tmp_path / "narrow"
     with pytest.raises(ValueError, match="say precision = 'single'"):
         convert(wide[2], narrow, wanted("milc", None, byte_order), world)

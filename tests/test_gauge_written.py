@@ -183,15 +183,22 @@ def test_what_cannot_be_read_back_gets_no_name(
 @pytest.mark.ranks
 def test_single_precision_links_are_written_as_they_are(world: World, shared_tmp_path: Path) -> None:
     U = Links.hot(Lattice((4, 2, 4, 6), 3, world, precision="single"))
-    for format in ("milc", "ildg", "hdf5"):
+    for format in ("milc", "ildg", "hdf5", "openqcd", "hirep"):
         write_links(U, shared_tmp_path / format, format)
         again = read_links(shared_tmp_path / format, lattice=U.lattice)
         agree(world, numpy.array_equal(again.to_numpy(), U.to_numpy()), format)
-    write_links(U, shared_tmp_path / "openqcd", "openqcd")
+
+
+@pytest.mark.ranks
+def test_double_precision_links_off_the_group_are_refused(world: World, shared_tmp_path: Path) -> None:
+    lattice = Lattice((4, 2, 4, 6), 3, world)
+    U = write_links(Links.hot(lattice), shared_tmp_path / "field", "hirep")
+    if world.rank == 0:
+        data = numpy.fromfile(U, ">f8", offset=28) * (1 + 1e-8)
+        U.write_bytes(U.read_bytes()[:28] + data.tobytes())
+    world.barrier()
     with pytest.raises(FileFormatError, match="takes the nearest links instead"):
-        read_links(shared_tmp_path / "openqcd", lattice=U.lattice)
-    again = read_links(shared_tmp_path / "openqcd", lattice=U.lattice, verify=("plaquette",))
-    agree(world, numpy.array_equal(again.to_numpy(), U.to_numpy()), "openqcd")
+        read_links(shared_tmp_path / "field", lattice=lattice, verify=("group",))
 
 
 def test_a_damaged_file_of_ours_is_refused(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def _read_fully(path: Path, descriptor: int, target: numpy.ndarray, offset: int)
     while room:
         done = os.preadv(descriptor, [room], offset)
         if done == 0:
-            raise FileFormatError(f"{path}: ends before byte {offset}, inside its numbers; it was cut: use an older one")
+            raise FileFormatError(f"{path}: ends before byte {offset}, inside its numbers: it was cut")
         room, offset = room[done:], offset + done
 
 

@@ -66,7 +66,7 @@ def _put(writing: Writing, slab: Slab | None) -> None:
 
 def _measured(file: GaugeFile, measurement: Measurement, check: bool) -> Measured:
     """What the header of the new file says, the old one's having been compared."""
-    verify(file, measurement, checks_of(check))
+    verify(file, measurement, checks_of(check), OFF_GROUP_LIMIT["single"])
     return Measured({}, measurement.link_trace, measurement.plaquette)
 
 

@@ -16,7 +16,7 @@ from hpcgauge.gauge.links import OFF_GROUP_LIMIT
 from hpcgauge.io.gauge import hdf5links, hirep, layouts, lime, milc, nersc, openqcd
 from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, form_of, shown
 from hpcgauge.io.gauge.compiled import Place, take
-from hpcgauge.io.gauge.header import DIRECTIONS, Extent, Header, checked_extent, format_extent
+from hpcgauge.io.gauge.header import BYTES, DIRECTIONS, Extent, Header, checked_extent, format_extent
 from hpcgauge.io.gauge.layouts import Region
 
 CHECKS = ("checksum", "link_trace", "plaquette", "group")
@@ -28,17 +28,23 @@ EXACT_TOLERANCE = 1e-10
 RECOVERABLE = 0.5
 REMEDY = "read_links(..., reunitarise=True) takes the nearest links instead"
 SHORT = -1
+# Bytes that tell whether numbers are those of single precision.
+SAMPLE = 1 << 16
 START = 64
 
 
 @final
 @dataclass(frozen=True)
 class GaugeFile:
-    """A gauge field in a file: what its header says, and the reading of any part."""
+    """A gauge field in a file: what its header says, and the reading of any part.
+
+    `is_rounded`: the numbers are those of single precision, in a format that holds double.
+    """
 
     path: Path
     header: Header
     size: int
+    is_rounded: bool
 
     @property
     def format(self) -> str:
@@ -139,12 +145,12 @@ class GaugeFile:
         return bits | (TRACE if "link_trace" in names and "link_trace" in self.facts else 0)
 
     def verify_found(self, found: Found, names: Collection[str], limit: float | None = None) -> None:
-        """Nothing, if the numbers give what the header stores, and are links up to `limit` (that of the precision)."""
+        """Nothing, if the numbers give what the header stores, and are links up to `limit` (their precision's)."""
         if "checksum" in names:
             self.verify_sums(found.sums)
         if "link_trace" in names:
             self.verify_fact("link_trace", self.link_trace(found))
-        limit = limit or OFF_GROUP_LIMIT[self.precision]
+        limit = limit or OFF_GROUP_LIMIT["single" if self.is_rounded else self.precision]
         if "group" in names and not found.off_group <= limit:
             mu, site = found.worst
             raise FileFormatError(
@@ -213,7 +219,17 @@ def open_gauge_file(path: str | Path, extent: tuple[int, ...] | None = None) -> 
                 )
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
-    return GaugeFile(path, header, size)
+    return GaugeFile(path, header, size, header.precision == "double" and _is_rounded(path, header))
+
+
+def _is_rounded(path: Path, header: Header) -> bool:
+    """True if the first numbers of a file of double precision are numbers of single precision."""
+    with path.open("rb") as file:
+        file.seek(header.offset)
+        data = file.read(min(header.length, SAMPLE) // BYTES["double"] * BYTES["double"])
+    with numpy.errstate(all="ignore"):
+        numbers = numpy.frombuffer(data, ">f8" if header.byte_order == "big" else "<f8").astype(numpy.float64)
+        return bool((numbers.astype(numpy.float32) == numbers).all())
 
 
 def _read_header(path: Path, size: int, start: bytes) -> Header:

@@ -10,7 +10,6 @@ from typing import final
 import numpy
 
 from hpcgauge.comm.world import World
-from hpcgauge.gauge.links import OFF_GROUP_LIMIT
 from hpcgauge.io.agreement import on_every_rank
 from hpcgauge.io.distributed import share
 from hpcgauge.io.gauge.checksums import TRACE, Found, Tally, combined
@@ -107,8 +106,8 @@ def measure(world: World, file: GaugeFile) -> Measurement:
     return sweep.measured()
 
 
-def verify(file: GaugeFile, measurement: Measurement, names: Collection[str]) -> None:
-    """Nothing, if the file stores what its numbers give, and they are links as far as single precision goes."""
-    file.verify_found(measurement.found, names, OFF_GROUP_LIMIT["single"])
+def verify(file: GaugeFile, measurement: Measurement, names: Collection[str], limit: float | None = None) -> None:
+    """Nothing, if the file stores what its numbers give, and they are links up to `limit` (that of their precision)."""
+    file.verify_found(measurement.found, names, limit)
     if "plaquette" in names:
         file.verify_fact("plaquette", measurement.plaquette)
