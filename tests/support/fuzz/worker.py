@@ -5,10 +5,12 @@ One line of output for each: the number and a JSON object. It may crash or hang;
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import resource
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -28,6 +30,8 @@ ADDRESS_SPACE = 1 << 30
 MEMORY, TIMES_THE_FILE = 64 << 20, 12
 SECONDS, SECONDS_FOR_HDF5 = 4.0, 8
 ALTERED = "read, other contents"
+# Gauge files of which every byte is under a checksum, and those whose numbers are under one that knows their places.
+SEALED, STRONG = ("hdf5",), ("lime", "milc")
 # Stands among the findings in a whole file whose checksums are there and right.
 SUMMED = "summed"
 
@@ -112,10 +116,31 @@ def _read(made: Case, path: Path, originals: dict[tuple[str, str], set[str]]) ->
 
 
 def _is_told(made: Case, originals: dict[tuple[str, str], set[str]]) -> bool:
-    """True if checksums must tell the damage: all of a container; one bit of a gauge field that stores a right one."""
-    if made.whole.kind in GAUGE:
-        return made.verify and made.damage == one_bit.__name__ and SUMMED in originals[made.whole.kind, made.whole.name]
-    return made.whole.kind in CONTAINERS and not made.is_knowing
+    """True if checksums must tell the damage: all of a sealed file; all among the numbers of a gauge file that stores a
+    right and strong one, one bit where it is a plain sum."""
+    whole = made.whole
+    if whole.kind in CONTAINERS or (whole.kind in SEALED and made.verify):
+        return not made.is_knowing
+    if whole.kind not in GAUGE or not made.verify or SUMMED not in originals[whole.kind, whole.name]:
+        return False
+    return made.damage == one_bit.__name__ or (whole.kind in STRONG and _is_of_numbers(made))
+
+
+def _is_of_numbers(made: Case) -> bool:
+    """True if the damage is among the numbers of a gauge field, and nowhere else."""
+    one, other = made.whole.content, made.content
+    start, end = _numbers_in(one)
+    return len(one) == len(other) and one[:start] + one[end:] == other[:start] + other[end:]
+
+
+@functools.cache
+def _numbers_in(content: bytes) -> tuple[int, int]:
+    """Where the numbers of a whole gauge file begin and end."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        header = open_gauge_file(file.name).header
+    return header.offset, header.offset + header.length
 
 
 def _place(error: BaseException) -> str:
