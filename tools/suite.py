@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = (1, 2, 4)
 # The emulated card is slower, most of all with more ranks than cores.
-SECONDS_PER_SIZE, SECONDS_EMULATED = 900.0, 3600.0
+SECONDS_PER_SIZE, SECONDS_EMULATED = 1800.0, 3600.0
 # The ranks end themselves at the limit and show where they stand; later than this they are ended from here.
 GRACE_SECONDS = 30.0
 NO_TESTS_COLLECTED = 5
