@@ -3,6 +3,7 @@ kernels take, in tables, and in the order of work on the way of ghosts between a
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -85,9 +86,7 @@ def in_sums(first: str, second: str) -> Plant:
 def in_tables(changed: Callable[[Any, Ghosts], Any]) -> Plant:
     """The tables of a card with something changed."""
     right = card_kernel.warp_tables
-    return lambda patch: patch.setattr(
-        card_kernel, "warp_tables", lambda geometry, ghosts: changed(right(geometry, ghosts), ghosts)
-    )
+    return lambda patch: patch.setattr(card_kernel, "warp_tables", lambda ghosts: changed(right(ghosts), ghosts))
 
 
 def one_neighbour(site: int) -> Callable[[Any, Ghosts], Any]:
@@ -142,7 +141,8 @@ def ghosts_arrive(card: Card) -> bool:
     lattice = Lattice((4, 4, 4, 8), 2, World.alone(), device)
     field, n_sites, g = Field(lattice, vectors(1)), lattice.geometry.n_sites, np.random.default_rng(1)
     sites = g.integers(0, n_sites, 128)
-    ghosts = Ghosts(LOCAL, np.zeros((n_sites, 1), np.int32), n_sites, 128, (Message(0, 0, n_sites, 128, 64, sites),))
+    message = Message(0, 0, n_sites, 128, 64, sites)
+    ghosts = dataclasses.replace(lattice.ghosts(LOCAL), n_ghosts=128, messages=(message,))
     field.reserve(ghosts)
     halo = Halo(lattice.world, ghosts, [field.data], CardTransport(card, False), 2)
     found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from hpcgauge.fields.field import LINKS, MATRICES, ROTATION, Field, Kind, reals,
 from hpcgauge.fields.host import ALIGNMENT
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links, MatrixField, Rotation, reunitarised
-from hpcgauge.lattice.ghosts import Ghosts
+from hpcgauge.lattice.offsets import STAR
 from tests.support.kernels.cases import MIXED_GRIDS
 from tests.support.kernels.samples import EXTENTS
 from tests.support.ranks import agree
@@ -135,8 +136,9 @@ def test_ghosts_count_among_the_numbers_that_kernels_reach(monkeypatch: pytest.M
     lattice = Lattice((4, 4, 4, 4))
     monkeypatch.setattr("hpcgauge.fields.field.INDEX_LIMIT", 2 * lattice.geometry.n_sites + 1)
     field, n_sites = Field(lattice, reals(2)), lattice.geometry.n_sites
+    ghosts = dataclasses.replace(lattice.ghosts(STAR), n_ghosts=16)
     with pytest.raises(ValueError, match=f"{n_sites + 16} sites of one rank, ghosts included"):
-        field.reserve(Ghosts((), np.zeros(0), n_sites, 16, ()))
+        field.reserve(ghosts)
 
 
 # Layout

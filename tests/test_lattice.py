@@ -12,19 +12,18 @@ from hypothesis import strategies as st
 
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.lattice.geometry import Geometry
-from hpcgauge.lattice.ghosts import (
+from hpcgauge.lattice.ghosts import Ghosts, plan_ghosts
+from hpcgauge.lattice.grid import check_grid, possible_grids, process_grid
+from hpcgauge.lattice.offsets import BACKWARD, FORWARD, LOCAL, STAR, Offsets, rectangle
+from hpcgauge.lattice.tables import (
     ANY_SITES,
     ONE_BLOCK,
     SITE_KINDS,
     TWO_BLOCKS,
     BlockTables,
-    Ghosts,
     block_tables,
-    plan_ghosts,
     warp_tables,
 )
-from hpcgauge.lattice.grid import check_grid, possible_grids, process_grid
-from hpcgauge.lattice.offsets import BACKWARD, FORWARD, LOCAL, STAR, Offsets, rectangle
 from hpcgauge.network.paths import path_kernels
 
 LANES = 4
@@ -74,7 +73,7 @@ def surface(extent: tuple[int, ...], grid: tuple[int, ...]) -> int:
     rank = ranks(extent, grid)[0]
     local = np.array(rank.local_extent)
     steps = np.concatenate([np.eye(len(extent), dtype=int), -np.eye(len(extent), dtype=int)])
-    moved = rank.local_coordinates[:, None] + steps
+    moved = np.stack(np.unravel_index(np.arange(prod(local)), local), axis=1)[:, None] + steps
     outside = ((moved < 0) | (moved >= local)).any(axis=2)
     cut = np.array([parts > 1 for parts in grid] * 2)
     return int((outside & cut).sum())
@@ -163,6 +162,11 @@ def test_every_global_site_lies_on_one_rank_at_its_place(extent: tuple[int, ...]
 # Neighbours and ghosts
 
 
+def whole(plan: Ghosts) -> np.ndarray:
+    """The table of neighbours: [site][offset]."""
+    return plan.neighbours(slice(0, plan.n_sites)).T
+
+
 def after_exchange(geometries: list[Geometry], plans: list[Ghosts], values: list[np.ndarray]) -> list[np.ndarray]:
     """Own values and ghosts of every rank, each message carried from its sender."""
     filled = [np.concatenate([own, np.full(plan.n_ghosts, -2)]) for own, plan in zip(values, plans, strict=True)]
@@ -187,11 +191,11 @@ def test_neighbours_and_ghosts(extent: tuple[int, ...], grid: tuple[int, ...], n
     for geometry, plan, held in zip(geometries, plans, numbers, strict=True):
         true = geometry.coordinates[:, -1] >= 0
         remote: set[int] = set()
-        own = set(geometry.coordinates[true, -1].tolist())
+        own, table = set(geometry.coordinates[true, -1].tolist()), whole(plan)
         for column, vector in enumerate(vectors):
             wanted = (geometry.coordinates[true, :-1] + np.array(vector)) % np.array(extent) @ strides
-            assert (held[plan.neighbours[true, column]] == wanted).all()
-            assert (plan.neighbours[~true, column] == np.flatnonzero(~true)).all()
+            assert (held[table[true, column]] == wanted).all()
+            assert (table[~true, column] == np.flatnonzero(~true)).all()
             remote |= set(wanted.tolist()) - own
         # The distinct remote sites, each message and parity padded to whole blocks of two lanes.
         ghosts = np.concatenate([held[m.start : m.start + m.count] for m in plan.messages]) if plan.messages else []
@@ -245,7 +249,7 @@ def test_block_tables(extent: tuple[int, ...], grid: tuple[int, ...], lanes: int
     geometry = ranks(extent, grid, lanes)[-1]
     plan = plan_ghosts(geometry, STAR)
     for width in (lanes, 2 * lanes):
-        check_blocks(geometry, plan, block_tables(geometry, plan, width), width)
+        check_blocks(geometry, plan, block_tables(plan, width), width)
 
 
 @pytest.mark.parametrize(("extent", "grid"), CUTS)
@@ -253,17 +257,17 @@ def test_warp_tables(extent: tuple[int, ...], grid: tuple[int, ...]) -> None:
     """A thread finds its neighbours and coordinates; interior and boundary are those of blocks as wide as a warp."""
     geometry = ranks(extent, grid, LANES)[-1]
     plan = plan_ghosts(geometry, STAR)
-    tables, blocks = warp_tables(geometry, plan), block_tables(geometry, plan, 2 * LANES)
-    for table, whole in ((tables.neighbours, plan.neighbours), (tables.coordinates, geometry.coordinates)):
-        assert table.dtype == np.int32 and np.array_equal(table.transpose(0, 2, 1).reshape(whole.shape), whole)
+    tables, blocks = warp_tables(plan), block_tables(plan, 2 * LANES)
+    for table, wanted in ((tables.neighbours, whole(plan)), (tables.coordinates, geometry.coordinates)):
+        assert table.dtype == np.int32 and np.array_equal(table.transpose(0, 2, 1).reshape(wanted.shape), wanted)
     for ours, theirs in ((tables.interior, blocks.interior), (tables.boundary, blocks.boundary)):
         assert all(np.array_equal(*pair) for pair in zip(ours, theirs, strict=True))
 
 
 def check_blocks(geometry: Geometry, plan: Ghosts, tables: BlockTables, lanes: int) -> None:
     true = (geometry.coordinates[:, -1] >= 0).reshape(-1, lanes)
-    entries = plan.neighbours.reshape(-1, lanes, plan.neighbours.shape[1])
-    for block, offset in product(range(len(tables.blocks)), range(plan.neighbours.shape[1])):
+    entries = whole(plan).reshape(-1, lanes, plan.n_offsets)
+    for block, offset in product(range(len(tables.blocks)), range(plan.n_offsets)):
         wanted, named = entries[block, :, offset], sites_named(tables, block, offset, lanes)
         assert (wanted == named)[true[block]].all()
         kind = tables.blocks[block, offset, 1] % SITE_KINDS

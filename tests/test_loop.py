@@ -178,7 +178,7 @@ def test_sums_are_exact(world: World) -> None:
     numbers = sizes * rng.standard_normal((4, *reversed(EXTENT), 2, 2))
     field, ones = MatrixField.from_numpy(lattice, numbers + 0j), MatrixField.zeros(lattice)
     ones.fill(1.0)
-    components = field._sites()[lattice.geometry.positions]
+    components = field._sites()[lattice.geometry.position_of]
     site_sums = np.zeros(len(components))
     for k in range(components.shape[1]):
         site_sums = site_sums + components[:, k]

@@ -11,7 +11,6 @@ import numpy
 
 from hpcgauge.fields import convert
 from hpcgauge.fields.lattice import PRECISIONS, Lattice
-from hpcgauge.lattice.geometry import ravel
 from hpcgauge.lattice.ghosts import Ghosts
 
 NUMBER = {"double": numpy.float64, "single": numpy.float32}
@@ -207,12 +206,10 @@ class Field:
     def local_to_numpy(self) -> tuple[numpy.ndarray, tuple[int, ...]]:
         """This rank's part, in the index order of `to_numpy`, and its origin (x, y, z, t)."""
         geometry = self.lattice.geometry
-        sites = self._sites()[geometry.positions].astype(numpy.float64)
+        sites = self._sites()[geometry.position_of].astype(numpy.float64)
         count = self.kind.elements(self.lattice.dimensions)
         elements = convert.to_elements(sites, self.kind.element, count, self.colors)
-        ordered = numpy.empty_like(elements)
-        ordered[ravel(geometry.local_coordinates, geometry.local_extent)] = elements
-        shaped = ordered.reshape(*reversed(geometry.local_extent), *elements.shape[1:])
+        shaped = elements.reshape(*reversed(geometry.local_extent), *elements.shape[1:])
         return numpy.moveaxis(shaped, geometry.dimensions, 0).copy(), geometry.origin
 
     def to_numpy(self) -> numpy.ndarray:
@@ -237,12 +234,11 @@ class Field:
             raise ValueError(f"local {self.kind.name} have shape {array.shape}; {expected} is right")
         moved = numpy.moveaxis(array, 0, geometry.dimensions)
         flat = moved.reshape(-1, *moved.shape[geometry.dimensions :])
-        in_memory = flat[ravel(geometry.local_coordinates, geometry.local_extent)]
-        values = convert.to_reals(in_memory, self.kind.element, self.colors)
+        values = convert.to_reals(flat, self.kind.element, self.colors)
         sites = numpy.zeros((geometry.n_sites, self.components))
         if self.kind.is_group:
             sites[:] = convert.unit_reals(elements, self.colors)
-        sites[geometry.positions] = values
+        sites[geometry.position_of] = values
         self._set_sites(sites)
         return self
 

@@ -10,9 +10,10 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import DeviceError
 from hpcgauge.fields.device import Device
 from hpcgauge.lattice.geometry import Geometry
-from hpcgauge.lattice.ghosts import BlockTables, Ghosts, block_tables, plan_ghosts
+from hpcgauge.lattice.ghosts import Ghosts, plan_ghosts
 from hpcgauge.lattice.grid import check_extent, check_grid, process_grid
 from hpcgauge.lattice.offsets import Offsets
+from hpcgauge.lattice.tables import BlockTables, block_tables
 
 PRECISIONS = ("double", "single")
 
@@ -75,7 +76,7 @@ class Lattice:
         return self.geometry.origin
 
     def ghosts(self, offsets: Offsets) -> Ghosts:
-        """The neighbour table and messages of an offset set, planned once."""
+        """The neighbours and messages of an offset set, planned once."""
         if offsets not in self._ghosts:
             self._ghosts[offsets] = plan_ghosts(self.geometry, offsets)
         return self._ghosts[offsets]
@@ -84,7 +85,7 @@ class Lattice:
         """The neighbour table of an offset set in blocks of the lanes of a precision."""
         lanes = self.lanes(precision)
         if (offsets, lanes) not in self._tables:
-            self._tables[offsets, lanes] = block_tables(self.geometry, self.ghosts(offsets), lanes)
+            self._tables[offsets, lanes] = block_tables(self.ghosts(offsets), lanes)
         return self._tables[offsets, lanes]
 
     def numbers(self, values: Sequence[float]) -> Any:

@@ -19,8 +19,8 @@ from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.nvrtc import build_cuda
 from hpcgauge.kernels.runtime import BINS
 from hpcgauge.kernels.source import Target
-from hpcgauge.lattice.ghosts import warp_tables
 from hpcgauge.lattice.offsets import PARITY, Offsets
+from hpcgauge.lattice.tables import warp_tables
 
 
 @final
@@ -28,7 +28,7 @@ class CardTables:
     """The tables of an offset set in device memory. `parts`: (address, number of warps) of interior and boundary."""
 
     def __init__(self, lattice: Lattice, offsets: Offsets):
-        tables, hardware = warp_tables(lattice.geometry, lattice.ghosts(offsets)), lattice.device.hardware
+        tables, hardware = warp_tables(lattice.ghosts(offsets)), lattice.device.hardware
         extent = numpy.array(lattice.extent, dtype=numpy.int32)
         self.kept = [hardware.table(array) for array in (tables.neighbours, tables.coordinates, extent)]
         self.pointers = [array.address for array in self.kept]

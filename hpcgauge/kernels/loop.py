@@ -118,7 +118,7 @@ class Launch:
         if self._halo is None or not _are_same(self._halo.arrays, arrays):
             # A field keeps its own exchanges; one of several fields would hold their memory.
             kept = stale[0].halos if len(stale) == 1 else {}
-            key = self.ghosts.offsets, self._needed
+            key = self.ghosts.walk.offsets, self._needed
             if key not in kept:
                 transport = self._backend.transport(self.lattice)
                 kept[key] = Halo(self.lattice.world, self.ghosts, arrays, transport, self._needed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -61,35 +62,39 @@ class Geometry:
         return 2 * self.parity_sites
 
     @cached_property
-    def local_coordinates(self) -> numpy.ndarray:
-        """int64 (local volume, dimensions): every true site in the order of memory, from the rank's corner."""
-        axes = numpy.meshgrid(*(numpy.arange(n) for n in reversed(self.local_extent)), indexing="ij")
-        lexicographic = numpy.stack([axis.ravel() for axis in reversed(axes)], axis=1)
-        parity = lexicographic.sum(axis=1) % 2
-        return numpy.concatenate([lexicographic[parity == 0], lexicographic[parity == 1]])
-
-    @cached_property
-    def positions(self) -> numpy.ndarray:
-        """int64 (local volume,): where every true site lies, counted in sites with padding."""
-        half = numpy.arange(self.local_volume // 2)
-        return numpy.concatenate([half, self.parity_sites + half])
-
-    @cached_property
     def position_of(self) -> numpy.ndarray:
-        """int64 (local volume,): the place in memory of the site with a lexicographic local number (x fastest)."""
-        table = numpy.empty(self.local_volume, dtype=numpy.int64)
-        table[ravel(self.local_coordinates, self.local_extent)] = self.positions
+        """int32 (local volume,): the place in memory of the site with a lexicographic local number (x fastest)."""
+        parity = numpy.zeros(1, dtype=numpy.uint8)
+        for length in self.local_extent:
+            parity = numpy.bitwise_xor.outer(numpy.arange(length, dtype=numpy.uint8) & 1, parity).ravel()
+        table = numpy.empty(self.local_volume, dtype=numpy.int32)
+        for start, of_parity in ((0, parity == 0), (self.parity_sites, parity == 1)):
+            table[of_parity] = numpy.arange(start, start + self.local_volume // 2, dtype=numpy.int32)
+        return table
+
+    @cached_property
+    def lexicographic(self) -> numpy.ndarray:
+        """int32 (n_sites,): the lexicographic local number of the site at a place in memory; -1: padding."""
+        table = numpy.full(self.n_sites, -1, dtype=numpy.int32)
+        table[self.position_of] = numpy.arange(self.local_volume, dtype=numpy.int32)
         return table
 
     @cached_property
     def coordinates(self) -> numpy.ndarray:
         """int32 (n_sites, dimensions + 1): global coordinates, and the global number (-1: padding)."""
         table = numpy.zeros((self.n_sites, self.dimensions + 1), dtype=numpy.int32)
-        table[:, -1] = -1
-        globally = self.local_coordinates + numpy.array(self.origin)
-        table[self.positions, :-1] = globally
-        table[self.positions, -1] = ravel(globally, self.extent)
+        is_true, number = self.lexicographic >= 0, numpy.zeros(self.n_sites, dtype=numpy.int32)
+        for d, along in enumerate(self.along(self.lexicographic)):
+            table[:, d] = numpy.where(is_true, along + self.origin[d], 0)
+            number += table[:, d] * prod(self.extent[:d])
+        table[:, -1] = numpy.where(is_true, number, -1)
         return table
+
+    def along(self, numbers: numpy.ndarray) -> Iterator[numpy.ndarray]:
+        """The coordinate in each direction, from the rank's corner, of sites with these lexicographic local numbers."""
+        for length in self.local_extent:
+            yield numbers % length
+            numbers = numbers // length
 
 
 def ravel(coordinates: numpy.ndarray, extent: Extent) -> numpy.ndarray:

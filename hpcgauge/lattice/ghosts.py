@@ -1,4 +1,4 @@
-"""Neighbour tables and ghost lists of one offset set.
+"""Neighbours and ghost lists of one offset set.
 
 All ranks have equal local extents, so a ghost is known by its place relative to the rank's corner, and every rank can
 name what it receives and what it sends without asking: what lies d ranks away for me, I am -d ranks away for another.
@@ -6,23 +6,26 @@ name what it receives and what it sends without asking: what lies d ranks away f
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 
 import numpy
 
 from hpcgauge.lattice.geometry import Geometry, ravel, unravel
 from hpcgauge.lattice.offsets import Offsets
 
-# Of a block's neighbours; the same names stand in kernels/site/lattice.h.
-ONE_BLOCK, TWO_BLOCKS, ANY_SITES = range(3)
-SITE_KINDS = 4
+# Neighbours that are looked at together: what is made on the way stays small on large lattices.
+TOGETHER = 1 << 18
 
 
 @dataclass(frozen=True)
 class Message:
     """One message of an exchange: ghosts from rank `source` into sites [start, start + count), own `sites` to `target`.
 
-    `sites` has `count` entries, first `n_even` of even parity, then odd ones, both padded with repetitions to a
+    `sites`: int64, `count` entries, first `n_even` of even parity, then odd ones, both padded with repetitions to a
     multiple of 2 * lanes.
     """
 
@@ -39,45 +42,112 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Ghosts:
-    """The neighbour table of an offset set on one rank, and the messages that fill its ghosts.
+class Walk:
+    """What lies the vectors of an offset set away from the sites of one rank."""
 
-    `neighbours`: int32 (n_sites, n_offsets), places in memory; ghosts lie behind the n_sites own sites.
-    `n_ghosts`: sites appended, padding included.
+    geometry: Geometry
+    offsets: Offsets
+
+    @cached_property
+    def vectors(self) -> list[tuple[int, ...]]:
+        return self.offsets.vectors(self.geometry.dimensions)
+
+    @cached_property
+    def _steps(self) -> list[tuple[numpy.ndarray, numpy.ndarray]]:
+        """For each direction, [step + reach, coordinate] what a step adds to the lexicographic local number of a site
+        and to the number of ranks."""
+        reach = max((abs(step) for vector in self.vectors for step in vector), default=0)
+        geometry, steps = self.geometry, numpy.arange(-reach, reach + 1)[:, None]
+        found = []
+        for d, length in enumerate(geometry.local_extent):
+            here = numpy.arange(length)
+            ranks, there = numpy.divmod(here + steps, length)
+            numbers = (there - here) * prod(geometry.local_extent[:d])
+            away = ranks % geometry.grid[d] * prod(geometry.grid[:d])
+            found.append((numbers.astype(numpy.int32), away.astype(numpy.int32)))
+        return found
+
+    def chunks(self, multiple: int) -> Iterator[slice]:
+        """The sites of the rank, padding included, in parts of a multiple of so many sites."""
+        size = max(1, TOGETHER // max(1, len(self.vectors)) // multiple) * multiple
+        n_sites = self.geometry.n_sites
+        return (slice(start, min(start + size, n_sites)) for start in range(0, n_sites, size))
+
+    def reached(self, sites: slice) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """int32 (vectors, sites): the places on their own ranks of what lies the vectors away, and how far the ranks
+        are, counted as in the process grid. Padding is where the first site is."""
+        start = numpy.maximum(self.geometry.lexicographic[sites], 0)
+        along = list(self.geometry.along(start))
+        numbers = numpy.empty((len(self.vectors), len(start)), dtype=numpy.int32)
+        numbers[:] = start
+        far = numpy.zeros_like(numbers)
+        for row, vector in enumerate(self.vectors):
+            for d, step in enumerate(vector):
+                if step:
+                    added, away = (table[step + len(table) // 2] for table in self._steps[d])
+                    numbers[row] += added[along[d]]
+                    if self.geometry.grid[d] > 1:
+                        far[row] += away[along[d]]
+        return self.geometry.position_of[numbers], far
+
+
+@dataclass(frozen=True)
+class Ghosts:
+    """Where the neighbours of an offset set lie on one rank, and the messages that fill its ghosts.
+
+    Ghosts lie behind the n_sites own sites. `n_ghosts`: sites appended, padding included. `arrivals`: for ranks so far
+    away the places there (ascending) and here.
     """
 
-    offsets: Offsets
-    neighbours: numpy.ndarray
-    n_sites: int
+    walk: Walk
     n_ghosts: int
     messages: tuple[Message, ...]
+    arrivals: dict[int, tuple[numpy.ndarray, numpy.ndarray]]
+
+    @property
+    def n_sites(self) -> int:
+        return self.walk.geometry.n_sites
+
+    @property
+    def n_offsets(self) -> int:
+        """Columns of the tables: one for each vector; where there is none, the site itself."""
+        return max(1, len(self.walk.vectors))
+
+    def neighbours(self, sites: slice) -> numpy.ndarray:
+        """int32 (n_offsets, sites): places in memory; padding leads to itself."""
+        own = numpy.arange(sites.start, sites.stop, dtype=numpy.int32)
+        if not self.walk.vectors:
+            return own[None]
+        place, far = self.walk.reached(sites)
+        for distance, (there, here) in self.arrivals.items():
+            is_there = far == distance
+            place[is_there] = here[numpy.searchsorted(there, place[is_there])]
+        return numpy.where(self.walk.geometry.lexicographic[sites] >= 0, place, own)
 
 
 def plan_ghosts(geometry: Geometry, offsets: Offsets) -> Ghosts:
-    """Neighbour table and messages for `offsets`; nothing is communicated."""
-    vectors = offsets.vectors(geometry.dimensions)
-    n_sites = geometry.n_sites
-    neighbours = numpy.repeat(numpy.arange(n_sites, dtype=numpy.int32)[:, None], max(len(vectors), 1), axis=1)
-    local, extent = numpy.array(geometry.local_extent), numpy.array(geometry.extent)
-    displacements, places = [], []
-    for vector in vectors:
-        relative = (geometry.local_coordinates + numpy.array(vector)) % extent
-        displacements.append(ravel(relative // local, geometry.grid))
-        places.append(geometry.position_of[ravel(relative % local, geometry.local_extent)])
-    messages, n_ghosts = [], 0
-    if vectors:
-        displacement, place = numpy.stack(displacements, axis=1), numpy.stack(places, axis=1)
-        target = numpy.where(displacement == 0, place, -1)
-        for far in numpy.unique(displacement[displacement != 0]):
-            wanted = displacement == far
-            sites, slots = numpy.unique(place[wanted], return_inverse=True)
-            message = _message(geometry, int(far), n_sites + n_ghosts, sites)
-            n_even = int((sites < geometry.parity_sites).sum())
-            target[wanted] = message.start + slots + numpy.where(slots < n_even, 0, message.n_even - n_even)
-            messages.append(message)
-            n_ghosts += message.count
-        neighbours[geometry.positions] = target
-    return Ghosts(offsets, neighbours, n_sites, n_ghosts, tuple(messages))
+    """Neighbours and messages for `offsets`; nothing is communicated."""
+    walk = Walk(geometry, offsets)
+    messages, arrivals, n_ghosts = [], {}, 0
+    for distance, there in sorted(_wanted(walk).items()):
+        message = _message(geometry, distance, geometry.n_sites + n_ghosts, there)
+        is_even = there < geometry.parity_sites
+        slots = numpy.arange(len(there)) + numpy.where(is_even, 0, message.n_even - is_even.sum())
+        messages.append(message)
+        arrivals[distance] = there, (message.start + slots).astype(numpy.int32)
+        n_ghosts += message.count
+    return Ghosts(walk, n_ghosts, tuple(messages), arrivals)
+
+
+def _wanted(walk: Walk) -> dict[int, numpy.ndarray]:
+    """For ranks so far away the places there, ascending, that are neighbours of own sites."""
+    found = defaultdict(list)
+    if max(walk.geometry.grid) > 1:
+        for sites in walk.chunks(1):
+            place, far = walk.reached(sites)
+            for distance in numpy.unique(far[far != 0]).tolist():
+                found[distance].append(numpy.unique(place[far == distance]))
+    return {distance: numpy.unique(numpy.concatenate(parts)) for distance, parts in found.items()}
 
 
 def _message(geometry: Geometry, far: int, start: int, sites: numpy.ndarray) -> Message:
@@ -85,7 +155,7 @@ def _message(geometry: Geometry, far: int, start: int, sites: numpy.ndarray) -> 
     steps, place = numpy.array(unravel(far, geometry.grid)), numpy.array(geometry.place)
     is_even = sites < geometry.parity_sites
     even, odd = (_padded(chosen, 2 * geometry.lanes) for chosen in (sites[is_even], sites[~is_even]))
-    padded = numpy.concatenate([even, odd])
+    padded = numpy.concatenate([even, odd], dtype=numpy.int64)
     return Message(
         source=int(ravel((place + steps) % grid, geometry.grid)),
         target=int(ravel((place - steps) % grid, geometry.grid)),
@@ -101,94 +171,3 @@ def _padded(sites: numpy.ndarray, chunk: int) -> numpy.ndarray:
     padded = numpy.resize(sites, -(-len(sites) // chunk) * chunk)
     padded[len(sites) :] = sites[:1]
     return padded
-
-
-@dataclass(frozen=True)
-class BlockTables:
-    """A neighbour table cut into blocks of `lanes` sites, as kernels read it.
-
-    `blocks`: int32 [block][offset][2], the block that the neighbours of a block lie in, the first where they are two,
-    and SITE_KINDS times a place in `lanes` plus their kind (padding lanes may be anything). ONE_BLOCK: a block in
-    order. TWO_BLOCKS: at the place stand how far the second block is from the first, and each neighbour's place in the
-    two. ANY_SITES: at the place stand the numbers of the sites. `interior[parity]`, `boundary[parity]`: int32 lists of
-    blocks, parity 0 even, 1 odd, 2 both in turns.
-    """
-
-    blocks: numpy.ndarray
-    lanes: numpy.ndarray
-    interior: tuple[numpy.ndarray, ...]
-    boundary: tuple[numpy.ndarray, ...]
-
-
-@dataclass(frozen=True)
-class WarpTables:
-    """A neighbour table cut into warps of 2 * lanes sites, one for each thread, as kernels of a GPU read it.
-
-    `neighbours`: int32 [warp][offset][thread], places in memory. `coordinates`: int32 [warp][dimensions + 1][thread],
-    global coordinates and global number (-1: padding). `interior`, `boundary`: lists of warps, as those of blocks in
-    BlockTables.
-    """
-
-    neighbours: numpy.ndarray
-    coordinates: numpy.ndarray
-    interior: tuple[numpy.ndarray, ...]
-    boundary: tuple[numpy.ndarray, ...]
-
-
-def block_tables(geometry: Geometry, ghosts: Ghosts, lanes: int) -> BlockTables:
-    """The tables of `ghosts` for blocks of `lanes` sites."""
-    site, true_lane = _by_block(ghosts.neighbours, lanes), _true_lanes(geometry, lanes)
-    return BlockTables(*_blocks(site, true_lane, lanes), *_parts(site, true_lane, ghosts.n_sites))
-
-
-def warp_tables(geometry: Geometry, ghosts: Ghosts) -> WarpTables:
-    """The tables of `ghosts` for a GPU; padding reads itself."""
-    width = 2 * geometry.lanes
-    site, coordinates = (_by_block(table, width) for table in (ghosts.neighbours, geometry.coordinates))
-    return WarpTables(site, coordinates, *_parts(site, _true_lanes(geometry, width), ghosts.n_sites))
-
-
-def _by_block(table: numpy.ndarray, lanes: int) -> numpy.ndarray:
-    """[block][column][lane] of a table [site][column]."""
-    blocks = table.reshape(-1, lanes, table.shape[1]).transpose(0, 2, 1)
-    return numpy.ascontiguousarray(blocks, dtype=numpy.int32)
-
-
-def _true_lanes(geometry: Geometry, lanes: int) -> numpy.ndarray:
-    """[block][1][lane]: False in padding."""
-    return (geometry.coordinates[:, -1] >= 0).reshape(-1, 1, lanes)
-
-
-def _parts(
-    site: numpy.ndarray, true_lane: numpy.ndarray, n_sites: int
-) -> tuple[tuple[numpy.ndarray, ...], tuple[numpy.ndarray, ...]]:
-    """`interior` and `boundary`, by parity."""
-    reaches_out = numpy.asarray(numpy.any((site >= n_sites) & true_lane, axis=(1, 2)))
-    blocks = numpy.arange(len(site), dtype=numpy.int32)
-    half = len(site) // 2
-    # Even and odd in turns: neighbours, which have the other parity, are read soon after each other.
-    in_turns = blocks.reshape(2, half).T.ravel()
-    parities = blocks[:half], blocks[half:], in_turns
-    return (
-        tuple(chosen[~reaches_out[chosen]] for chosen in parities),
-        tuple(chosen[reaches_out[chosen]] for chosen in parities),
-    )
-
-
-def _blocks(site: numpy.ndarray, true_lane: numpy.ndarray, lanes: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """`blocks` and `lanes` of BlockTables."""
-    of = numpy.where(true_lane, site // lanes, site[:, :, :1] // lanes)
-    first, second = of.min(axis=2), of.max(axis=2)
-    in_first = of == first[:, :, None]
-    place = numpy.where(true_lane, site - of * lanes + numpy.where(in_first, 0, lanes), 0)
-    is_in_order = ((place == numpy.arange(lanes)) | ~true_lane).all(axis=2)
-    is_of_two = (in_first | (of == second[:, :, None])).all(axis=2) & ~is_in_order
-    # Blocks and offsets have few different patterns of lanes.
-    pattern = numpy.concatenate([(second - first)[is_of_two][:, None], place[is_of_two]], axis=1)
-    patterns, number = numpy.unique(pattern, axis=0, return_inverse=True)
-    others = site[~(is_of_two | is_in_order)]
-    kinds = numpy.full(is_in_order.shape, ONE_BLOCK)
-    kinds[is_of_two] = SITE_KINDS * number.ravel() * (1 + lanes) + TWO_BLOCKS
-    kinds[~(is_of_two | is_in_order)] = SITE_KINDS * (patterns.size + lanes * numpy.arange(len(others))) + ANY_SITES
-    found = numpy.stack([first, kinds], axis=2).astype(numpy.int32)
-    return found, numpy.concatenate([patterns.ravel(), others.ravel(), [0]]).astype(numpy.int32)

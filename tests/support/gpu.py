@@ -21,7 +21,7 @@ from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.cuda_source import COPIES, LANES, WARP, call_type, cuda_source
 from hpcgauge.kernels.nvrtc import machine_code
 from hpcgauge.kernels.runtime import BINS, runtime
-from hpcgauge.lattice.ghosts import WarpTables, warp_tables
+from hpcgauge.lattice.tables import WarpTables, warp_tables
 from tests.support.ptx.machine import Counts, Machine
 from tests.support.ptx.memory import Memory
 from tests.support.ptx.text import Program, parse
@@ -125,7 +125,7 @@ class Ranks:
         self.case, self.parts = case, lattices(case.extent, grid, case.precision)
         offsets = case.entry.kernel.offsets
         self.ghosts = [part.ghosts(offsets) for part in self.parts]
-        self.tables = [warp_tables(part.geometry, plan) for part, plan in zip(self.parts, self.ghosts, strict=True)]
+        self.tables = [warp_tables(plan) for plan in self.ghosts]
         made = {
             name: [Field(part, kind, case.precision, case.colors).set_global(case.inputs[name]) for part in self.parts]
             for name, kind in case.kinds.items()
