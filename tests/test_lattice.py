@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import product
 from math import prod
 
@@ -250,6 +251,19 @@ def test_block_tables(extent: tuple[int, ...], grid: tuple[int, ...], lanes: int
     plan = plan_ghosts(geometry, STAR)
     for width in (lanes, 2 * lanes):
         check_blocks(geometry, plan, block_tables(plan, width), width)
+
+
+@pytest.mark.parametrize("grid", [(1, 1, 1, 1), (1, 1, 2, 2)])
+def test_tables_are_made_in_little_memory(grid: tuple[int, ...]) -> None:
+    """A table of all neighbours site by site would be 36 MiB, on four ranks with 64-bit numbers 18."""
+    tracemalloc.start()
+    try:
+        tables = block_tables(plan_ghosts(Geometry((16, 16, 16, 16), grid, 0, 8), PATHS), 8)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept >= tables.blocks.nbytes + tables.lanes.nbytes
+    assert peak - kept < 16 << 20
 
 
 @pytest.mark.parametrize(("extent", "grid"), CUTS)

@@ -79,7 +79,7 @@ class Geometry:
         table[self.position_of] = numpy.arange(self.local_volume, dtype=numpy.int32)
         return table
 
-    @cached_property
+    @property
     def coordinates(self) -> numpy.ndarray:
         """int32 (n_sites, dimensions + 1): global coordinates, and the global number (-1: padding)."""
         table = numpy.zeros((self.n_sites, self.dimensions + 1), dtype=numpy.int32)
