@@ -54,6 +54,7 @@ CASES = [
     Case("hirep", 2, (4, 2, 4, 6)),
     Case("hirep", 3, (2, 4, 4, 8)),
     Case("hirep", 4, (8, 4, 2, 4)),
+    Case("hirep-quaternions", 2, (4, 2, 4, 6)),
     Case("hdf5", 3, (4, 6, 2, 8)),
     Case("hdf5", 2, (4, 2, 4, 6), "single"),
     Case("hdf5", 4, (2, 4, 4, 8)),
@@ -122,6 +123,12 @@ REFUSED = {
     "single in hirep": (2, (4, 2, 4, 6), ("hirep", "single"), "a HiRep file holds double precision only"),
     "little ildg": (3, (4, 2, 4, 6), ("ildg", None, "little"), "an ILDG file is big-endian"),
     "two rows of SU(2)": (2, (4, 2, 4, 6), ("nersc-2x3",), r"of two rows holds SU\(3\) only"),
+    "quaternions of SU(3)": (
+        3,
+        (4, 2, 4, 6),
+        ("hirep-quaternions",),
+        r"a HiRep file of quaternions holds SU\(2\) only, these links are SU\(3\)",
+    ),
     "no format": (2, (4, 2, 4, 6), ("lime",), "format = 'lime' is not known; one of nersc, ildg"),
 }
 

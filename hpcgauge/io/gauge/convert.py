@@ -51,6 +51,8 @@ def convert(
             writing.finish_planes(measured, part)
         else:
             for slab in sweep.slabs():
+                if header.is_quaternion:
+                    on_every_rank(here, lambda: _refuse_other_matrices(slab))  # noqa: B023
                 _put(writing, slab)
             measured = _measured(file, sweep.measured(), check)
             writing.finish(replace(measured, sums=writing.found().sums), sweep.own)
@@ -62,6 +64,21 @@ def _put(writing: Writing, slab: Slab | None) -> None:
         return writing.put(None, [])
     batches = layouts.writing(writing.header.layout, slab.region, slab.memory)
     return writing.put(slab.region, [(Place.of_array(slab.links), batches)])
+
+
+def _refuse_other_matrices(slab: Slab | None) -> None:
+    """Nothing, if all links of SU(2) are (a, b; -b^*, a^*), number by number: a quaternion holds no others."""
+    if slab is None:
+        return
+    U = slab.links
+    others = (U[..., 1, 1] != U[..., 0, 0].conj()) | (U[..., 1, 0] != -U[..., 0, 1].conj())
+    if others.any():
+        mu, *place = (int(n) for n in numpy.argwhere(others)[0])
+        inside = sum(n * stride for n, stride in zip(reversed(place), slab.memory.strides, strict=True))
+        raise ValueError(
+            f"link mu = {mu} at site {slab.memory.coordinates(inside)} is not (a, b; -b*, a*) in all digits, so a "
+            "quaternion would change it; take hirep, whose matrices hold it, or read_links and write_links, which round"
+        )
 
 
 def _measured(file: GaugeFile, measurement: Measurement, check: bool) -> Measured:

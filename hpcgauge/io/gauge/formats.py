@@ -48,8 +48,24 @@ FORMATS = {
     "hdf5": Format("an HDF5 file of links", "planes", ("double", "single"), ("little",), 0, ("sum64",)),
 }
 DEFAULT = "nersc"
-# NERSC without the third row of SU(3) matrices.
-TWO_ROWS, TWO_ROWS_OF = "nersc-2x3", 3
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A format that holds less of each matrix of one group: `rows` of them, or a quaternion."""
+
+    format: str
+    title: str
+    colors: int
+    rows: int | None = None
+    is_quaternion: bool = False
+
+
+VARIANTS = {
+    "nersc-2x3": Variant("nersc", "a NERSC archive of two rows", 3, rows=2),
+    "hirep-quaternions": Variant("hirep", "a HiRep file of quaternions", 2, is_quaternion=True),
+}
+NAMES = (*FORMATS, *VARIANTS)
 
 
 @dataclass(frozen=True)
@@ -71,17 +87,17 @@ class Wanted:
     format: str = DEFAULT
     precision: Precision | None = None
     byte_order: ByteOrder | None = None
-    rows: int | None = None
+    variant: Variant | None = None
 
 
 def wanted(format: str, precision: str | None = None, byte_order: str | None = None) -> Wanted:
     """The same of texts. ValueError for unknown ones."""
-    known = {"format": (format, (*FORMATS, TWO_ROWS)), "precision": (precision, get_args(Precision))}
+    known = {"format": (format, NAMES), "precision": (precision, get_args(Precision))}
     for name, (value, possible) in (known | {"byte order": (byte_order, get_args(ByteOrder))}).items():
         if value is not None and value not in possible:
             raise ValueError(f"{name} = {value!r} is not known; one of {', '.join(possible)} is")
-    rows = 2 if format == TWO_ROWS else None
-    return Wanted("nersc" if rows else format, precision, byte_order, rows)  # type: ignore[arg-type]
+    variant = VARIANTS.get(format)
+    return Wanted(variant.format if variant else format, precision, byte_order, variant)  # type: ignore[arg-type]
 
 
 def planned(form: Wanted, extent: Extent, colors: int, precision: Precision, facts: Facts) -> Header:
@@ -99,11 +115,14 @@ def planned(form: Wanted, extent: Extent, colors: int, precision: Precision, fac
     chosen = _precision(kind, form.precision, precision)
     if kind.layout == "odd points" and any(n % 2 for n in extent):
         raise ValueError(f"{kind.title} holds even extents only, this lattice is {format_extent(extent)}")
-    rows = form.rows or colors
-    if form.rows and colors != TWO_ROWS_OF:
-        raise ValueError(f"{kind.title} of two rows holds SU({TWO_ROWS_OF}) only, these links are SU({colors})")
+    less = form.variant or Variant(form.format, kind.title, colors)
+    if colors != less.colors:
+        raise ValueError(f"{less.title} holds SU({less.colors}) only, these links are SU({colors})")
+    rows = less.rows or colors
     length = data_length(checked_extent(extent, "the lattice"), colors, rows, BYTES[chosen])
-    header = Header(form.format, extent, colors, chosen, order, 0, length, rows, kind.layout, facts=facts)
+    length //= 2 if less.is_quaternion else 1
+    form_of_matrix = rows, kind.layout, less.is_quaternion
+    header = Header(form.format, extent, colors, chosen, order, 0, length, *form_of_matrix, facts=facts)
     return replace(header, offset=len(start_of(header, NOTHING)))
 
 
