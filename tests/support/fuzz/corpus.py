@@ -110,6 +110,7 @@ WRITTEN: tuple[tuple[str, int, Precision, ByteOrder | None], ...] = (
     ("openqcd", 3, "double", None),
     ("hirep", 2, "double", None),
     ("hirep", 3, "double", None),
+    ("hirep-quaternions", 2, "double", None),
     ("hdf5", 2, "double", None),
     ("hdf5", 3, "single", None),
 )
@@ -124,6 +125,8 @@ def _written(form: str, colors: int, precision: Precision, byte_order: ByteOrder
         path = write_links(U, Path(name, "links"), form, precision, byte_order)
         # The same at any time of the day.
         content = re.sub(rb"_DATE = .{28}", b"_DATE = Thu Jan 01 00:00:00 1970 UTC", path.read_bytes())
+        if form == "milc":
+            content = content[:20] + b"Thu Jan  1 00:00:00 1970".ljust(64, b"\0") + content[84:]
         return Whole(kind, f"{form}, SU({colors}), {precision}, {byte_order}", content)
 
 
