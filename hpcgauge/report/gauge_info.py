@@ -39,7 +39,8 @@ def describe_gauge_file(path: Path, world: World, extent: tuple[int, ...] | None
 def header_facts(file: GaugeFile) -> dict[str, Any]:
     """What the header says about the form of the numbers."""
     facts: dict[str, Any] = {"kind": f"gauge file, {file.format}", "extent": file.extent}
-    facts |= {"group": f"SU({file.colors})" if file.colors else None, "precision": file.precision}
+    facts |= {"group": f"SU({file.colors})" if file.colors else None}
+    facts["precision"] = file.precision if file.colors else None
     facts["byte order"] = file.byte_order
     if file.header.is_quaternion:
         facts["matrices"] = "quaternions"

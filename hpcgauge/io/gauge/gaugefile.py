@@ -207,16 +207,13 @@ def open_gauge_file(path: str | Path, extent: tuple[int, ...] | None = None) -> 
     with path.open("rb") as file:
         start = file.read(START)
     try:
-        header = _read_header(path, size, start)
-        if extent is not None:
-            wanted = checked_extent(tuple(extent), "the caller")
-            if header.extent is None:
-                header = header.at(wanted)
-            elif header.extent != wanted:
-                raise FileFormatError(
-                    f"the lattice is {format_extent(header.extent)}, the caller expects {format_extent(wanted)}; "
-                    "take the extents of the file, or another file"
-                )
+        wanted = None if extent is None else checked_extent(tuple(extent), "the caller")
+        header = _read_header(path, size, start, wanted)
+        if wanted is not None and header.extent is not None and header.extent != wanted:
+            raise FileFormatError(
+                f"the lattice is {format_extent(header.extent)}, the caller expects {format_extent(wanted)}; "
+                "take the extents of the file, or another file"
+            )
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
     return GaugeFile(path, header, size, header.precision == "double" and _is_rounded(path, header))
@@ -232,12 +229,12 @@ def _is_rounded(path: Path, header: Header) -> bool:
         return bool((numbers.astype(numpy.float32) == numbers).all())
 
 
-def _read_header(path: Path, size: int, start: bytes) -> Header:
-    """The header, read by the format that the first bytes name."""
+def _read_header(path: Path, size: int, start: bytes, extent: Extent | None) -> Header:
+    """The header, read by the format that the first bytes name; `extent` for files that do not say it."""
     if start.startswith(nersc.MAGIC):
         return nersc.read_header(path, size)
     if start.startswith(lime.MAGIC):
-        return lime.read_header(path, size)
+        return lime.read_header(path, size, extent)
     if milc.byte_order(start) is not None:
         return milc.read_header(path, size)
     if openqcd.is_openqcd(start, size):

@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy
@@ -24,7 +25,8 @@ from hpcgauge.io.gauge.links import write_links
 from hpcgauge.io.network import NetworkFile, save_network
 from hpcgauge.io.recorded import record_trajectory
 from tests.support.fuzz.sealed import unsealed
-from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, random_links
+from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, numbers, random_links
+from tests.support.gaugeoracles import scidac
 from tests.support.jobs import described
 from tests.support.ranks import ROOT
 
@@ -87,12 +89,16 @@ def _gauge() -> list[Whole]:
     ]
     described = ("ildg-format", FORMAT)
     private = (("scidac-private-file-xml", b"<dims>2 4 2 6 </dims>\0"), ("scidac-private-record-xml", PRIVATE))
+    first_version = tuple((name, b"<multifile>1</multifile><globaldata>0</globaldata>" + xml) for name, xml in private)
+    checksum = "<suma>{:x}</suma><sumb>{:x}</sumb>".format(*scidac(DATA, prod(SMALL))).encode()
     return [
         *found,
         Whole("lime", "ildg", lime(described, FIELD)),
-        Whole("lime", "ildg and scidac", lime(*private, described, FIELD, ("scidac-checksum", b"<suma>0</suma>"))),
+        Whole("lime", "ildg and scidac", lime(*private, described, FIELD, ("scidac-checksum", checksum))),
         Whole("lime", "scidac", lime(*private, ("scidac-binary-data", DATA))),
+        Whole("lime", "scidac, version 1.0", lime(*first_version, ("scidac-binary-data", DATA))),
         Whole("lime", "only data", lime(FIELD), SMALL),
+        Whole("lime", "only data, single", lime(("ildg-binary-data", numbers(random_links(2), 2, ">f4"))), SMALL),
     ]
 
 
