@@ -175,5 +175,5 @@ def test_a_damaged_source_is_refused_and_taken_on_request(
         convert(source, target, wanted("ildg"), world)
     world.barrier()
     agree(world, not list(shared_tmp_path.iterdir()), "nothing is left")
-    convert(source, target, wanted("milc"), world, check=False)
+    convert(source, target, wanted("milc"), world, verify=False)
     agree(world, target.read_bytes()[96:] == source.read_bytes()[96:], "the same data")

@@ -17,6 +17,7 @@ from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.field import LINKS, Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
+from hpcgauge.gauge.plaquette import plaquette
 from hpcgauge.io.container import Contents, write_container
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.gauge.compiled import Place
@@ -197,3 +198,20 @@ def test_reading_takes_little_memory_beside_the_field(tmp_path: Path) -> None:
             assert tracemalloc.get_traced_memory()[1] < U.data.nbytes / 10
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("format", "mark", "at", "largest"), [("hirep", ">d", 20, 1.0), ("openqcd", "<d", 16, 3.0)])
+def test_a_mean_may_be_larger_than_it_can_be_by_rounding_only(
+    format: str, mark: str, at: int, largest: float, tmp_path: Path
+) -> None:
+    """Of a cold configuration; such a header is what the format is known by."""
+    path = write_links(Links.unit(Lattice((2, 2, 2, 4), 3)), tmp_path / "field", format)
+    content = path.read_bytes()
+    assert struct.unpack_from(mark, content, at) == (largest,)
+    for stored, is_known in ((numpy.nextafter(largest, 4), True), (1.002 * largest, False)):
+        path.write_bytes(content[:at] + struct.pack(mark, stored) + content[at + 8 :])
+        if is_known:
+            assert plaquette(read_links(path)) == 1
+        else:
+            with pytest.raises(FileFormatError, match="expected a gauge field in"):
+                open_gauge_file(path)

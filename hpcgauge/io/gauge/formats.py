@@ -13,6 +13,7 @@ from hpcgauge.io.gauge import hirep, lime, milc, nersc, openqcd
 from hpcgauge.io.gauge.gaugefile import EXACT, EXACT_TOLERANCE
 from hpcgauge.io.gauge.header import (
     BYTES,
+    LARGEST_MEAN,
     ByteOrder,
     Extent,
     Header,
@@ -29,7 +30,7 @@ Facts = Mapping[str, float | str]
 @dataclass(frozen=True)
 class Format:
     """What a format can hold; the first of its precisions and byte orders is taken where nothing is said. `colors`: the
-    only group, 0 for any. `sums`: the checksums it stores."""
+    only group, 0 for any. `sums`: the checksums it stores. `has_means`: it stores a plaquette, or a link trace."""
 
     title: str
     layout: Layout
@@ -37,12 +38,13 @@ class Format:
     byte_orders: tuple[ByteOrder, ...]
     colors: int
     sums: tuple[str, ...]
+    has_means: bool = True
 
 
 FORMATS = {
     "nersc": Format("a NERSC archive", "sites", ("double", "single"), ("big", "little"), 0, ("checksum",)),
-    "ildg": Format("an ILDG file", "sites", ("double", "single"), ("big",), 0, ("suma", "sumb")),
-    "milc": Format("a MILC file, version 5,", "sites", ("single",), ("little", "big"), 3, ("sum29", "sum31")),
+    "ildg": Format("an ILDG file", "sites", ("double", "single"), ("big",), 0, ("suma", "sumb"), False),
+    "milc": Format("a MILC file, version 5,", "sites", ("single",), ("little", "big"), 3, ("sum29", "sum31"), False),
     "openqcd": Format("an openQCD file", "odd points", ("double",), ("little",), 3, ()),
     "hirep": Format("a HiRep file", "points", ("double",), ("big",), 0, ()),
     "hdf5": Format("an HDF5 file of links", "planes", ("double", "single"), ("little",), 0, ("sum64",)),
@@ -153,6 +155,17 @@ def start_of(header: Header, measured: Measured) -> bytes:
     if header.format == "hirep":
         return hirep.start_of(header, kept(header, "plaquette", measured.plaquette))
     return b""
+
+
+def refuse_means(header: Header, measured: Measured) -> None:
+    """Nothing, if the header can say what was measured. ValueError for numbers that are no links."""
+    kind, others = FORMATS[header.format], " or ".join(name for name, other in FORMATS.items() if not other.has_means)
+    for name, mean in (("plaquette", measured.plaquette), ("link trace", measured.link_trace)):
+        if kind.has_means and not abs(mean) <= LARGEST_MEAN:
+            raise ValueError(
+                f"the {name} of these numbers is {mean:g}, not within -1..1: they are no links, and no reader would "
+                f"take {kind.title} of them; {others} stores no {name}"
+            )
 
 
 def end_of(header: Header, measured: Measured) -> bytes:

@@ -27,6 +27,7 @@ EXACT_TOLERANCE = 1e-10
 # Further from the group than this the nearest link means nothing.
 RECOVERABLE = 0.5
 REMEDY = "read_links(..., reunitarise=True) takes the nearest links instead"
+LEFT_OUT = "verify=False, convert --verify none"
 SHORT = -1
 # Bytes that tell whether numbers are those of single precision.
 SAMPLE = 1 << 16
@@ -169,8 +170,8 @@ class GaugeFile:
             given = {name: computed[name] for name in self.sums}
             raise FileFormatError(
                 f"{self.path}: the {self.format} header stores the checksums {shown(self.sums)}, the data give "
-                f"{shown(given)}; the "
-                "file is damaged: fetch it again, or read it with verify=False if you know why"
+                f"{shown(given)}; the file is damaged: fetch it again, or leave this check out ({LEFT_OUT}) if you "
+                "know why"
             )
 
     def verify_fact(self, name: str, measured: float, rounding: float = 0.0) -> None:
@@ -184,7 +185,7 @@ class GaugeFile:
             raise FileFormatError(
                 f"{self.path}: the {self.format} header stores {name} = {stored:.12g}, the data give {measured:.12g} "
                 f"(allowed difference {allowed:g}); the file is damaged or its order of indices is another: fetch it "
-                "again, or read it with verify=False if you know why"
+                f"again, or leave this check out ({LEFT_OUT}) if you know why"
             )
 
 
@@ -196,6 +197,16 @@ def checks_of(verify: bool | Collection[str]) -> tuple[str, ...]:
     if isinstance(verify, str) or unknown:
         raise ValueError(f"verify = {verify!r}; expected True, False or some of the names {', '.join(CHECKS)}")
     return tuple(verify)
+
+
+def parsed_checks(text: str) -> bool | tuple[str, ...]:
+    """What `verify` is, from a text of the command line: all, none, or names with commas. ValueError for any other."""
+    names = tuple(text.split(","))
+    if text in ("all", "none"):
+        return text == "all"
+    if not set(names) <= set(CHECKS):
+        raise ValueError(f"--verify {text!r}; expected all, none, or some of {', '.join(CHECKS)}, with commas between")
+    return names
 
 
 def open_gauge_file(path: str | Path, extent: tuple[int, ...] | None = None) -> GaugeFile:

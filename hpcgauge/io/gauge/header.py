@@ -13,6 +13,8 @@ DIRECTIONS = 4
 # No lattice is longer than this and no gauge group larger; a header that says so is damaged.
 LARGEST_EXTENT = 65536
 LARGEST_COLORS = 64
+# Means of Re tr / N of links that are rounded to single precision; a header that says more is damaged.
+LARGEST_MEAN = 1.001
 
 Extent = tuple[int, int, int, int]
 Precision = Literal["single", "double"]
