@@ -15,7 +15,7 @@ from hpcgauge.io.gauge.formats import wanted
 from hpcgauge.io.gauge.gaugefile import open_gauge_file
 from hpcgauge.io.gauge.header import Extent
 from hpcgauge.io.gauge.links import read_links
-from tests.support.gaugefiles import hirep_quaternions, nersc, random_links
+from tests.support.gaugefiles import hirep_quaternions, nersc, put, random_links
 from tests.support.gaugeoracles import hirep_quaternions as hirep_oracle
 from tests.support.gaugeoracles import told
 from tests.support.ranks import agree
@@ -34,14 +34,6 @@ def steps(
         convert(made[-1], path, chosen, world, extent if number == 0 else None)
         made.append(path)
     return made
-
-
-def put(world: World, path: Path, content: bytes) -> Path:
-    """The path, with a file there. Collective."""
-    if world.rank == 0:
-        path.write_bytes(content)
-    world.barrier()
-    return path
 
 
 @pytest.mark.ranks

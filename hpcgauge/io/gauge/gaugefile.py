@@ -17,7 +17,7 @@ from hpcgauge.io.gauge import hdf5links, hirep, layouts, lime, milc, nersc, open
 from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, form_of, shown
 from hpcgauge.io.gauge.compiled import Place, take
 from hpcgauge.io.gauge.header import BYTES, DIRECTIONS, Extent, Header, checked_extent, format_extent
-from hpcgauge.io.gauge.layouts import Region
+from hpcgauge.io.gauge.layouts import Region, T
 
 CHECKS = ("checksum", "link_trace", "plaquette", "group")
 # What a stored number may differ by, as in Grid; some store all digits, but sum in another order.
@@ -153,11 +153,24 @@ class GaugeFile:
             self.verify_fact("link_trace", self.link_trace(found))
         limit = limit or OFF_GROUP_LIMIT["single" if self.is_rounded else self.precision]
         if "group" in names and not found.off_group <= limit:
-            mu, site = found.worst
-            raise FileFormatError(
-                f"{self.path}: link mu = {mu} at site {site} is off SU({self.colors}) by {found.off_group:.3g}, over "
-                f"{limit:g}; " + (REMEDY if limit < RECOVERABLE else "fetch the file again")
+            raise FileFormatError(f"{self.path}: {self._off_group(found, limit)}")
+
+    def _off_group(self, found: Found, limit: float) -> str:
+        """What is wrong with links that are none."""
+        if self._has_open_time():
+            return (
+                f"all links of t in the last slice, t = {self.complete()[0][T] - 1}, are zero, as openQCD writes open "
+                "boundary conditions; every lattice here is periodic: take a field that is periodic in time"
             )
+        mu, site = found.worst
+        return f"link mu = {mu} at site {site} is off SU({self.colors}) by {found.off_group:.3g}, over {limit:g}; " + (
+            REMEDY if limit < RECOVERABLE else "fetch the file again"
+        )
+
+    def _has_open_time(self) -> bool:
+        """True if no link leads out of the last slice of t."""
+        (x, y, z, t), _ = self.complete()
+        return not any(self.read_local((n, 0, 0, t - 1), (1, y, z, 1))[T].any() for n in range(x))
 
     def link_trace(self, found: Found) -> float:
         """The mean of Re tr U / N over all links, from what was found in all of them."""

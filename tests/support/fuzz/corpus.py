@@ -25,7 +25,7 @@ from hpcgauge.io.gauge.links import write_links
 from hpcgauge.io.network import NetworkFile, save_network
 from hpcgauge.io.recorded import record_trajectory
 from tests.support.fuzz.sealed import unsealed
-from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, numbers, random_links
+from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, numbers, openqcd, random_links
 from tests.support.gaugeoracles import scidac
 from tests.support.jobs import described
 from tests.support.ranks import ROOT
@@ -91,8 +91,11 @@ def _gauge() -> list[Whole]:
     private = (("scidac-private-file-xml", b"<dims>2 4 2 6 </dims>\0"), ("scidac-private-record-xml", PRIVATE))
     first_version = tuple((name, b"<multifile>1</multifile><globaldata>0</globaldata>" + xml) for name, xml in private)
     checksum = "<suma>{:x}</suma><sumb>{:x}</sumb>".format(*scidac(DATA, prod(SMALL))).encode()
+    open_in_time = random_links(3)
+    open_in_time[3, -1] = 0
     return [
         *found,
+        Whole("openqcd", "open in time", openqcd(open_in_time)),
         Whole("lime", "ildg", lime(described, FIELD)),
         Whole("lime", "ildg and scidac", lime(*private, described, FIELD, ("scidac-checksum", checksum))),
         Whole("lime", "scidac", lime(*private, ("scidac-binary-data", DATA))),
