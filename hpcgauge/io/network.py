@@ -62,12 +62,14 @@ class NetworkFile:
         return text + (f"; here {here}" if here != there else "")
 
 
-def save_network(path: Path, world: World, network: NetworkFile) -> None:
+def save_network(path: str | Path, world: World, network: NetworkFile) -> None:
     """Writes the network, whole or not at all; the parameters are those of rank 0. Collective."""
     described = {"variant": network.variant, "reach": network.reach, "colors": network.colors}
     described |= {"sha256": network.sha256, "provenance": dict(network.provenance)}
     arrays = {**network.parameters, **{HISTORY + name: array for name, array in network.history.items()}}
-    write_container(path, world, KIND, Contents({}, arrays, {**described, "attributes": dict(network.attributes)}))
+    write_container(
+        Path(path), world, KIND, Contents({}, arrays, {**described, "attributes": dict(network.attributes)})
+    )
 
 
 def load_network(path: str | Path, lattice: Lattice) -> NetworkFile:
