@@ -21,6 +21,7 @@ PUBLIC = {
     "ColorVector": "fermion.vectors",
     "read_links": "io.gauge.links",
     "write_links": "io.gauge.links",
+    "load_network": "io.network",
     "reunitarise": "gauge.links:reunitarised",
     "gauge_rotate": "gauge.links",
     "multiply": "gauge.links",

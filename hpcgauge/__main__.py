@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hpcgauge._version import VERSION
+from hpcgauge.report.options import with_groups
 
 if TYPE_CHECKING:
     from hpcgauge.config import Run
@@ -28,6 +30,7 @@ Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE",
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 Extent = Annotated[str | None, typer.Option(metavar="X,Y,Z,T", help="The lattice, where a gauge file does not say it.")]
+Checks = Annotated[str, typer.Option(metavar="all|none|NAME,...", help="checksum, link_trace, plaquette, group of IN.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -122,13 +125,24 @@ def verify(
         raise typer.Exit(2)
 
 
+@dataclass(frozen=True)
+class Written:
+    """How OUT is written."""
+
+    format: Annotated[
+        str, typer.Option(metavar="NAME", help="nersc, nersc-2x3, ildg, milc, openqcd, hirep, hirep-quaternions, hdf5.")
+    ]
+    precision: Annotated[str | None, typer.Option(metavar="P", help="double or single; default that of IN.")] = None
+    byte_order: Annotated[str | None, typer.Option(metavar="B", help="big or little, where there is a choice.")] = None
+
+
 @app.command()
+@with_groups
 def convert(
     files: Annotated[tuple[Path, Path], typer.Argument(metavar="IN OUT", help="A gauge file, and the one to write.")],
-    format: Annotated[str, typer.Option(metavar="NAME", help="nersc, nersc-2x3, ildg, milc, openqcd, hirep or hdf5.")],
-    precision: Annotated[str | None, typer.Option(metavar="P", help="double or single; default that of IN.")] = None,
-    byte_order: Annotated[str | None, typer.Option(metavar="B", help="big or little, where there is a choice.")] = None,
+    written: Written,
     extent: Extent = None,
+    verify: Checks = "all",
     is_forced: Annotated[bool, typer.Option("--force", help="Replace OUT.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -139,11 +153,12 @@ def convert(
     with world.guard():
         from hpcgauge.io.gauge.convert import convert as convert_file
         from hpcgauge.io.gauge.formats import wanted
+        from hpcgauge.io.gauge.gaugefile import parsed_checks
         from hpcgauge.report.gauge_info import header_facts, in_words
         from hpcgauge.report.printing import print_pairs
 
-        chosen = wanted(format, precision, byte_order)
-        file = convert_file(*files, chosen, world, _extent(extent), overwrite=is_forced)
+        chosen = wanted(*astuple(written))
+        file = convert_file(*files, chosen, world, _extent(extent), parsed_checks(verify), is_forced)
         facts = {"file": str(file.path), **header_facts(file)}
         if world.rank == 0:
             print(json.dumps(facts, indent=2)) if as_json else print_pairs(in_words(facts))

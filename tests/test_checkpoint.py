@@ -24,7 +24,7 @@ from hpcgauge.io.checkpoint import (
 )
 from hpcgauge.io.container import Contents
 from hpcgauge.io.distributed import Distributed, checksum, local_checksum
-from hpcgauge.io.network import NetworkFile, load_network, save_network
+from hpcgauge.io.network import NetworkFile, read_network, save_network
 from hpcgauge.io.recorded import read_trajectory, record_trajectory, recorded_trajectories
 from tests.support.disk import small_disk
 from tests.support.ranks import agree, clean_environment
@@ -251,11 +251,11 @@ def test_networks_are_kept_with_their_description(world: World, shared_tmp_path:
     path = shared_tmp_path / "network.h5"
     saved = NetworkFile({"parameters": numpy.array([[0.1, 0.2, 1 / 3, -1.0]])}, "hypercubic", 3, 2, {"beta": 2.7})
     save_network(path, world, saved)
-    found = load_network(path, world, colors=2)
+    found = read_network(path, world, colors=2)
     agree(world, numpy.array_equal(found.parameters["parameters"], saved.parameters["parameters"]), "parameters")
     agree(world, (found.variant, found.reach, found.attributes) == ("hypercubic", 3, {"beta": 2.7}), "description")
     with pytest.raises(FileFormatError, match=r"one for SU\(2\), the lattice has SU\(3\)"):
-        load_network(path, world, colors=3)
+        read_network(path, world, colors=3)
 
 
 @pytest.mark.ranks

@@ -12,9 +12,11 @@ from hpcgauge.errors import FileFormatError
 from hpcgauge.io.gauge import sweep
 from hpcgauge.io.gauge.convert import convert
 from hpcgauge.io.gauge.formats import wanted
+from hpcgauge.io.gauge.gaugefile import open_gauge_file
 from hpcgauge.io.gauge.header import Extent
 from hpcgauge.io.gauge.links import read_links
-from tests.support.gaugefiles import hirep_quaternions, nersc, random_links
+from tests.support.gaugefiles import hirep_quaternions, nersc, put, random_links
+from tests.support.gaugeoracles import hirep_quaternions as hirep_oracle
 from tests.support.gaugeoracles import told
 from tests.support.ranks import agree
 
@@ -32,14 +34,6 @@ def steps(
         convert(made[-1], path, chosen, world, extent if number == 0 else None)
         made.append(path)
     return made
-
-
-def put(world: World, path: Path, content: bytes) -> Path:
-    """The path, with a file there. Collective."""
-    if world.rank == 0:
-        path.write_bytes(content)
-    world.barrier()
-    return path
 
 
 @pytest.mark.ranks
@@ -105,6 +99,45 @@ def test_quaternions_of_hirep_are_read(world: World, shared_tmp_path: Path) -> N
 
 
 @pytest.mark.ranks
+@pytest.mark.parametrize("slab", [1, 1 << 24])
+def test_quaternions_are_written_and_come_back(
+    slab: int, world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Matrices that quaternions hold keep all their bits, there and back, also where a number is zero."""
+    monkeypatch.setattr(sweep, "SLAB", slab)
+    links = random_links(2, (3, 2, 5, 3))
+    links[:, 1, 0] = numpy.eye(2)
+    first = put(world, shared_tmp_path / "first", hirep_quaternions(links))
+    U = told(first, "hirep-quaternions")[0]
+    chain = ("hirep", "hirep-quaternions", "ildg", "hirep-quaternions", "hirep-quaternions", "nersc")
+    made = steps(world, shared_tmp_path, first, chain)
+    for path, name in zip(made[1:], chain, strict=True):
+        agree(world, numpy.array_equal(told(path, name)[0], U), name)
+        agree(world, open_gauge_file(path).header.is_quaternion == (name == "hirep-quaternions"), name)
+    agree(world, len({made[number].read_bytes()[28:] for number in (2, 4, 5)}) == 1, "the same files")
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("part", [(1, 0), (1, 1)])
+def test_matrices_that_quaternions_do_not_hold_are_refused(
+    part: tuple[int, int], world: World, shared_tmp_path: Path
+) -> None:
+    """One last bit of the second row is another, and the first such link is named."""
+    U = hirep_oracle(hirep_quaternions(random_links(2, (4, 2, 4, 6))))[0]
+    for at in ((3, 5, 0, 1, 2), (3, 4, 3, 1, 2)):
+        U[*at, *part] *= 1 + 2**-51
+    first = put(world, shared_tmp_path / "first", nersc(U, 2, "IEEE64BIG", ">f8"))
+    with pytest.raises(
+        ValueError, match=r"link mu = 3 at site \(2, 1, [03], [45]\) is not \(a, b; -b\*, a\*\) in all digits"
+    ):
+        convert(first, shared_tmp_path / "refused", wanted("hirep-quaternions"), world)
+    world.barrier()
+    agree(world, [path.name for path in shared_tmp_path.iterdir()] == ["first"], "nothing is left")
+    convert(first, shared_tmp_path / "taken", wanted("hirep"), world)
+    agree(world, numpy.array_equal(told(shared_tmp_path / "taken", "hirep")[0], U), "as matrices")
+
+
+@pytest.mark.ranks
 def test_files_of_other_codes_are_converted_bit_by_bit(
     world: World, shared_tmp_path: Path, configurations: Path
 ) -> None:
@@ -134,5 +167,5 @@ def test_a_damaged_source_is_refused_and_taken_on_request(
         convert(source, target, wanted("ildg"), world)
     world.barrier()
     agree(world, not list(shared_tmp_path.iterdir()), "nothing is left")
-    convert(source, target, wanted("milc"), world, check=False)
+    convert(source, target, wanted("milc"), world, verify=False)
     agree(world, target.read_bytes()[96:] == source.read_bytes()[96:], "the same data")

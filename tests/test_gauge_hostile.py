@@ -17,12 +17,28 @@ from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.field import LINKS, Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
+from hpcgauge.gauge.plaquette import plaquette
 from hpcgauge.io.container import Contents, write_container
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.gauge.compiled import Place
+from hpcgauge.io.gauge.convert import convert
+from hpcgauge.io.gauge.formats import wanted
 from hpcgauge.io.gauge.gaugefile import open_gauge_file
 from hpcgauge.io.gauge.links import read_links, write_links
-from tests.support.gaugefiles import DATA, FIELD, FORMAT, SMALL, hirep_quaternions, lime, nersc, random_links
+from hpcgauge.report.info import describe
+from tests.support.gaugefiles import (
+    DATA,
+    FIELD,
+    FORMAT,
+    SMALL,
+    hirep_quaternions,
+    lime,
+    nersc,
+    openqcd,
+    put,
+    random_links,
+)
+from tests.support.ranks import agree
 
 # No reader of a small file takes more than this.
 LITTLE = 1 << 20
@@ -197,3 +213,46 @@ def test_reading_takes_little_memory_beside_the_field(tmp_path: Path) -> None:
             assert tracemalloc.get_traced_memory()[1] < U.data.nbytes / 10
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("format", "mark", "at", "largest"), [("hirep", ">d", 20, 1.0), ("openqcd", "<d", 16, 3.0)])
+def test_a_mean_may_be_larger_than_it_can_be_by_rounding_only(
+    format: str, mark: str, at: int, largest: float, tmp_path: Path
+) -> None:
+    """Of a cold configuration; such a header is what the format is known by."""
+    path = write_links(Links.unit(Lattice((2, 2, 2, 4), 3)), tmp_path / "field", format)
+    content = path.read_bytes()
+    assert struct.unpack_from(mark, content, at) == (largest,)
+    for stored, is_known in ((numpy.nextafter(largest, 4), True), (1.002 * largest, False)):
+        path.write_bytes(content[:at] + struct.pack(mark, stored) + content[at + 8 :])
+        if is_known:
+            assert plaquette(read_links(path)) == 1
+        else:
+            with pytest.raises(FileFormatError, match="expected a gauge field in"):
+                open_gauge_file(path)
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("make", [openqcd, lambda U: nersc(U, 3, "IEEE64BIG", ">f8")], ids=["openqcd", "nersc"])
+def test_a_field_with_open_boundaries_is_told(
+    make: Callable[[numpy.ndarray], bytes], world: World, shared_tmp_path: Path
+) -> None:
+    """All links out of the last slice are zero; without the check of the group it is read as it is."""
+    extent, path = (4, 4, 2, 8), shared_tmp_path / "field"
+    U = random_links(3, extent)
+    U[3, 7] = 0
+    put(world, path, make(U))
+    sentence = "all links of t in the last slice, t = 7, are zero, as openQCD writes open boundary conditions"
+    for reunitarise in (False, True):
+        with pytest.raises(FileFormatError, match=sentence):
+            read_links(path, world, reunitarise=reunitarise)
+    verdict = describe(path, world)["verdict"]
+    agree(world, sentence in verdict and verdict.count(";") == 1, verdict)
+    with pytest.raises(FileFormatError, match=sentence):
+        convert(path, shared_tmp_path / "other", wanted("hdf5"), world)
+    again = read_links(path, world, verify=("checksum", "link_trace", "plaquette"))
+    agree(world, numpy.array_equal(again.to_numpy(), U), "as it is")
+    U[3, 7, 1, 3, 3] = numpy.eye(3)
+    put(world, path, make(U))
+    with pytest.raises(FileFormatError, match=r"link mu = 3 at site \(\d, \d, \d, 7\) is off SU\(3\) by 1, over 1e-10"):
+        read_links(path, world)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import numpy
 import pytest
 
+from hpcgauge.__main__ import main
 from hpcgauge.comm.world import World
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.gauge.links import Links
 from hpcgauge.io.container import Contents, write_container
-from tests.support.gaugefiles import nersc, random_links
+from hpcgauge.io.gauge.gaugefile import CHECKS
+from hpcgauge.io.gauge.links import write_links
+from tests.support.gaugefiles import FORMAT, lime, nersc, numbers, random_links
+from tests.support.gaugeoracles import told
 from tests.support.ranks import clean_environment, run_job
 
 VERB = (sys.executable, "-m", "hpcgauge")
@@ -19,6 +28,14 @@ VERB = (sys.executable, "-m", "hpcgauge")
 
 def done(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*VERB, *arguments], env=clean_environment(), capture_output=True, text=True, check=False)
+
+
+def called(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which is quicker."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return subprocess.CompletedProcess(arguments, int(str(ended.value.code or 0)), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture
@@ -91,3 +108,53 @@ def test_verbs_on_two_ranks(good: Path, bad: Path, tmp_path: Path) -> None:
     assert [line.split(": ")[1][:5] for line in result.stdout.splitlines()] == ["right", "WRONG"]
     facts = json.loads(run_job(2, [*VERB, "info", tmp_path / "target", "--json"]).stdout)
     assert facts["sum64"]["right"] and facts["verdict"] == "right" and facts["ensemble_id"] == "a test"
+
+
+def test_convert_leaves_checks_out_by_name(bad: Path, tmp_path: Path) -> None:
+    """The names are those of read_links: a wrong checksum alone hinders nothing where it is not looked at."""
+    target = tmp_path / "target"
+    for checks in ("all", "checksum", "group,checksum"):
+        refused = called("convert", bad, target, "--format", "ildg", "--verify", checks)
+        assert refused.returncode == 2 and "stores the checksums checksum 00000123" in refused.stderr
+        assert "leave this check out (verify=False, convert --verify none)" in refused.stderr and not target.exists()
+    for checks in ("none", "link_trace,plaquette,group"):
+        assert called("convert", bad, target, "--format", "ildg", "--verify", checks, "--force").returncode == 0
+        assert numpy.array_equal(told(target, "ildg")[0], random_links(3))
+    for checks in ("plaquettes", "none,group", "", "checksum, group"):
+        refused = called("convert", bad, target, "--format", "ildg", "--verify", checks, "--force")
+        assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1
+        assert f"--verify {checks!r}; expected all, none, or some of {', '.join(CHECKS)}, with commas" in refused.stderr
+
+
+@pytest.mark.parametrize(("name", "of"), [("group", 0), ("plaquette", 1), ("link_trace", 1)])
+def test_each_check_is_made_by_its_name_alone(name: str, of: int, tmp_path: Path) -> None:
+    """Numbers off the group, or what the header says of others."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    stored = {} if name == "group" else {name.upper(): "0.5"}
+    source.write_bytes(nersc(random_links(3) * (1.001, 1)[of], 3, "IEEE64BIG", ">f8", **stored))
+    others = ",".join(check for check in CHECKS if check != name)
+    assert called("convert", source, target, "--format", "ildg", "--verify", others).returncode == 0
+    refused = called("convert", source, target, "--format", "ildg", "--verify", name, "--force")
+    assert refused.returncode == 2 and ("off SU(3)", f"stores {name} = 0.5")[of] in refused.stderr
+
+
+def test_numbers_that_are_no_links_go_where_no_mean_is_stored(tmp_path: Path) -> None:
+    source, links = tmp_path / "source", random_links(3)
+    links[0, 0, 0, 0, 0, 0, 0] = numpy.nan
+    source.write_bytes(lime(("ildg-format", FORMAT), ("ildg-binary-data", numbers(links, 3, ">f8"))))
+    for format in ("nersc", "openqcd", "hirep", "hdf5"):
+        refused = called("convert", source, tmp_path / format, "--format", format, "--verify", "none")
+        assert refused.returncode == 2 and "the plaquette of these numbers is nan, not within -1..1" in refused.stderr
+        assert "ildg or milc stores no plaquette" in refused.stderr and not (tmp_path / format).exists()
+    assert called("convert", source, tmp_path / "ildg", "--format", "ildg", "--verify", "none").returncode == 0
+    assert numpy.array_equal(told(tmp_path / "ildg", "ildg")[0], links, equal_nan=True)
+
+
+def test_info_shows_the_date_of_a_milc_file_and_no_control_characters(tmp_path: Path) -> None:
+    path = tmp_path / "field"
+    write_links(Links.hot(Lattice((2, 4, 2, 6), 3, precision="single")), path, "milc")
+    content = path.read_bytes()
+    path.write_bytes(content[:20] + b"Thu Feb 12 13:40:21 1998\x1b[2J".ljust(64, b"\0") + content[84:])
+    assert json.loads(called("info", path, "--json").stdout)["time_stamp"].startswith("Thu Feb 12 13:40:21 1998")
+    text = done("info", path).stdout
+    assert "time_stamp" in text and "Thu Feb 12 13:40:21 1998?[2J" in text

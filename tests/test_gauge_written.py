@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import calendar
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,10 @@ from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
 from hpcgauge.io.gauge import writer
-from hpcgauge.io.gauge.header import Extent
+from hpcgauge.io.gauge.convert import convert
+from hpcgauge.io.gauge.formats import wanted
+from hpcgauge.io.gauge.gaugefile import open_gauge_file
+from hpcgauge.io.gauge.header import ByteOrder, Extent
 from hpcgauge.io.gauge.links import read_links, write_links
 from tests.support.gaugefiles import random_links
 from tests.support.gaugeoracles import told
@@ -23,6 +28,7 @@ from tests.support.ranks import agree
 
 # A third row made anew, and the order of sums.
 ROUNDING = 1e-14
+MILC = (20103).to_bytes(4, "little")
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ CASES = [
     Case("hirep", 2, (4, 2, 4, 6)),
     Case("hirep", 3, (2, 4, 4, 8)),
     Case("hirep", 4, (8, 4, 2, 4)),
+    Case("hirep-quaternions", 2, (4, 2, 4, 6)),
     Case("hdf5", 3, (4, 6, 2, 8)),
     Case("hdf5", 2, (4, 2, 4, 6), "single"),
     Case("hdf5", 4, (2, 4, 4, 8)),
@@ -61,7 +68,15 @@ CASES = [
 NAMES = [f"{case.format} SU({case.colors}) {case.precision} {case.byte_order or ''}" for case in CASES]
 
 
+def stamp_of(path: Path) -> str:
+    """The date that a file is found to have."""
+    return str(open_gauge_file(path).facts["time_stamp"])
+
+
 def without_dates(content: bytes) -> bytes:
+    """The content without the dates of NERSC and MILC."""
+    if MILC in (content[:4], content[3::-1]):
+        return content[:20] + content[84:]
     return re.sub(rb"_DATE = .*\n", b"_DATE\n", content)
 
 
@@ -104,6 +119,41 @@ def test_files_are_written_in_slabs(
     agree(world, len(set(contents)) == 1, "the same file")
 
 
+@pytest.mark.ranks
+@pytest.mark.parametrize("byte_order", ["little", "big"])
+def test_a_milc_file_has_the_date_of_its_writing(byte_order: ByteOrder, world: World, shared_tmp_path: Path) -> None:
+    """As MILC writes it: 24 characters, then NULs; two files differ there alone."""
+    U, path = Links.hot(Lattice((4, 2, 4, 6), 3, world, precision="single")), shared_tmp_path / "field"
+    before = int(time.time())
+    write_links(U, path, "milc", byte_order=byte_order)
+    date, content = stamp_of(path), path.read_bytes()
+    agree(world, before <= calendar.timegm(time.strptime(date)) <= time.time(), date)
+    agree(world, content[20:84] == time.asctime(time.strptime(date)).encode().ljust(64, b"\0"), "as ctime has it")
+    agree(world, not path.with_name("field.info").exists(), "no companion")
+    other = shared_tmp_path / "other"
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(time, "gmtime", lambda: time.struct_time((2001, 10, 1, 4, 27, 8, 0, 274, 0)))
+        write_links(U, other, "milc", byte_order=byte_order)
+    agree(world, stamp_of(other) == "Mon Oct  1 04:27:08 2001", stamp_of(other))
+    agree(world, without_dates(other.read_bytes()) == without_dates(content) != content, "the rest is the same")
+
+
+@pytest.mark.ranks
+def test_a_converted_milc_file_keeps_its_date(world: World, shared_tmp_path: Path) -> None:
+    """Through our HDF5 too; the numbers are those of the first, and so are all bytes."""
+    first = shared_tmp_path / "first"
+    write_links(Links.hot(Lattice((4, 2, 4, 6), 3, world, precision="single")), first, "milc")
+    if world.rank == 0:
+        content = first.read_bytes()
+        first.write_bytes(content[:20] + b"Thu Feb 12 13:40:21 1998".ljust(64, b"\0") + content[84:])
+    world.barrier()
+    convert(first, shared_tmp_path / "hdf5", wanted("hdf5"), world)
+    for name in ("first", "hdf5"):
+        again = shared_tmp_path / f"from {name}"
+        convert(shared_tmp_path / name, again, wanted("milc"), world)
+        agree(world, again.read_bytes() == first.read_bytes(), name)
+
+
 REFUSED = {
     "SU(2) in milc": (
         2,
@@ -122,6 +172,12 @@ REFUSED = {
     "single in hirep": (2, (4, 2, 4, 6), ("hirep", "single"), "a HiRep file holds double precision only"),
     "little ildg": (3, (4, 2, 4, 6), ("ildg", None, "little"), "an ILDG file is big-endian"),
     "two rows of SU(2)": (2, (4, 2, 4, 6), ("nersc-2x3",), r"of two rows holds SU\(3\) only"),
+    "quaternions of SU(3)": (
+        3,
+        (4, 2, 4, 6),
+        ("hirep-quaternions",),
+        r"a HiRep file of quaternions holds SU\(2\) only, these links are SU\(3\)",
+    ),
     "no format": (2, (4, 2, 4, 6), ("lime",), "format = 'lime' is not known; one of nersc, ildg"),
 }
 

@@ -11,6 +11,7 @@ import pytest
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io.gauge.gaugefile import open_gauge_file
+from hpcgauge.report.info import describe
 from tests.support.gaugefiles import (
     DATA,
     FIELD,
@@ -22,6 +23,7 @@ from tests.support.gaugefiles import (
     random_links,
     read,
 )
+from tests.support.ranks import agree
 
 # Rounding of float32.
 SINGLE = 1e-7
@@ -39,13 +41,25 @@ SINGLE = 1e-7
         ),
         (("xlf-info", b"plaquette = 0.5"), ("ildg-format", FORMAT), FIELD),
         (FIELD,),
+        (("scidac-private-record-xml", PRIVATE), ("scidac-binary-data", DATA)),
+        (
+            ("scidac-private-file-xml", b"<version>1.0</version><dims>2 4 2 6 </dims><multifile>1</multifile>"),
+            ("scidac-private-record-xml", b"<version>1.0</version><globaldata>0</globaldata>" + PRIVATE),
+            ("scidac-binary-data", DATA),
+        ),
+        (
+            ("scidac-private-file-xml", b"<dims>2 4 2 6 </dims><volfmt>0</volfmt>"),
+            ("scidac-private-record-xml", b"<recordtype>0</recordtype>"),
+            ("ildg-binary-data", DATA),
+        ),
     ],
-    ids=["plain", "missing quote", "scidac", "xlf-info", "only data"],
+    ids=["plain", "missing quote", "scidac", "xlf-info", "only data", "no file record", "QIO 1.0", "no precision"],
 )
 def test_lime_files_with_their_deviations(tmp_path: Path, records: tuple[tuple[str, bytes], ...]) -> None:
     path = tmp_path / "field"
     path.write_bytes(lime(*records))
-    file, U = read(path, World.alone(), SMALL if len(records) == 1 else None)
+    says_extents = any(b"<lx" in data or b"<dims" in data for _, data in records)
+    file, U = read(path, World.alone(), None if says_extents else SMALL)
     assert numpy.array_equal(U, random_links(3))
     assert (file.extent, file.colors) == (SMALL, 3)
 
@@ -60,8 +74,59 @@ def test_ildg_holds_other_groups_under_the_same_names(tmp_path: Path, colors: in
     assert numpy.abs(U - random_links(colors)).max() < SINGLE
 
 
+@pytest.mark.ranks
+@pytest.mark.parametrize("colors", [2, 3, 4])
+@pytest.mark.parametrize("real", [">f4", ">f8"])
+@pytest.mark.parametrize("described", [(), (("ildg-format", FORMAT.replace(b"<precision>64</precision>", b"")),)])
+def test_the_length_tells_precision_and_group(
+    colors: int, real: str, described: tuple[tuple[str, bytes], ...], world: World, shared_tmp_path: Path
+) -> None:
+    """Of old files that hold nothing but the numbers, or a description that lacks the precision."""
+    path, links = shared_tmp_path / "field", random_links(colors)
+    if world.rank == 0:
+        path.write_bytes(lime(*described, ("ildg-binary-data", numbers(links, colors, real))))
+    world.barrier()
+    file, U = read(path, world, None if described else SMALL)
+    agree(world, (file.colors, file.precision) == (colors, "single" if real == ">f4" else "double"), f"{file.header}")
+    agree(world, numpy.array_equal(U, links.astype("c8" if real == ">f4" else "c16")), "the same bits")
+
+
+def test_a_file_without_extents_is_described_without_precision(tmp_path: Path) -> None:
+    (tmp_path / "field").write_bytes(lime(("ildg-binary-data", numbers(random_links(3), 3, ">f4"))))
+    assert {describe(tmp_path / "field")[name] for name in ("extent", "group", "precision")} == {None}
+    assert describe(tmp_path / "field", extent=SMALL)["precision"] == "single"
+
+
 WRONG_LIME = {
-    "no extents": ((FIELD,), "holds no lattice extents: give them as extent="),
+    "no extents": ((FIELD,), "holds no lattice extents .neither ildg-format nor scidac.*: give them as extent="),
+    "one extent": (
+        (("ildg-format", FORMAT.replace(b"<ly>4</ly>", b"")), FIELD),
+        "field: ildg-format lacks <ly>; fetch the file again",
+    ),
+    "many volumes": (
+        (("scidac-private-file-xml", b"<dims>2 4 2 6</dims><volfmt>2</volfmt>"), FIELD),
+        "<volfmt> of scidac-private-file-xml is 2, not 0: the field lies in several files",
+    ),
+    "many files": (
+        (("scidac-private-file-xml", b"<dims>2 4 2 6</dims><multifile>8</multifile>"), FIELD),
+        "<multifile> of scidac-private-file-xml is 8, not 1: the field lies in several files",
+    ),
+    "one of many": ((("scidac-sitelist", b""), FIELD), "scidac-sitelist says that the field lies in several files"),
+    "no field of a lattice": (
+        (("ildg-format", FORMAT), ("scidac-private-record-xml", b"<recordtype>1</recordtype>"), FIELD),
+        "<recordtype> of scidac-private-record-xml is 1; expected 0, a field",
+    ),
+    "half a checksum": (
+        (("ildg-format", FORMAT), FIELD, ("scidac-checksum", b"<suma>1</suma>")),
+        "the record scidac-checksum lacks <sumb>",
+    ),
+    "neither precision": (
+        (
+            ("scidac-private-file-xml", b"<dims>2 4 2 6</dims>"),
+            ("ildg-binary-data", DATA[:-8]),
+        ),
+        r"on 2 x 4 x 2 x 6 with 8-byte or 4-byte numbers \(SU\(2\) would be 24576 or 12288, SU\(3\)",
+    ),
     "two fields": ((FIELD, FIELD), "two binary records"),
     "no field": ((("ildg-format", FORMAT),), "no binary record"),
     "group": (

@@ -16,7 +16,7 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError
 from hpcgauge.fields.device import Device
 from hpcgauge.io.checkpoint import numbered
-from hpcgauge.io.network import load_network
+from hpcgauge.io.network import read_network
 from hpcgauge.report.summary import LABELS
 from tests.support.jobs import EVERYTHING, PLAIN, SMALL, described, lines_of, run_here
 from tests.support.ranks import ROOT, agree, clean_environment
@@ -37,7 +37,7 @@ PLAQUETTES = {"su2.l4444.ildg": 0.668474886836, "nersc.l8t4b3360": 0.50386644695
 
 def trained_names(folder: Path) -> list[str]:
     """The names of the trained numbers in the network file of a run."""
-    return load_network(folder / "network.h5", World.alone(), 2).attributes["names"]
+    return read_network(folder / "network.h5", World.alone(), 2).attributes["names"]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy
 import pytest
 
+import hpcgauge as hg
 from hpcgauge._version import VERSION
 from hpcgauge.comm.world import World
 from hpcgauge.config import Run
 from hpcgauge.errors import ConfigError, FileFormatError
 from hpcgauge.io.container import write_container
-from hpcgauge.io.network import NetworkFile, load_network, save_network
+from hpcgauge.io.network import NetworkFile, read_network, save_network
 from tests.support.jobs import SMALL, described, lines_of, run_here
 from tests.support.ranks import agree
 
@@ -37,7 +39,7 @@ def starting(trained: Path, *changes: str) -> Run:
 
 
 def found(folder: Path, name: str = "network.h5") -> NetworkFile:
-    return load_network(folder / name, World.alone(), 2)
+    return read_network(folder / name, World.alone(), 2)
 
 
 @pytest.mark.ranks
@@ -85,6 +87,40 @@ def test_it_needs_no_training_and_is_not_asked_for_again(world: World, shared_tm
     explicit = (f"guide.fermion.0.network={network}", f"guide.fermion.0.weight={weight!r}", "chain.produce=3")
     run_here(described(*SMALL, "chain.train=0", "training=null", *explicit), shared_tmp_path / "explicit", world)
     agree(world, lines_of(shared_tmp_path / "explicit") == lines_of(whole), "as if the numbers were written out")
+
+
+@pytest.mark.ranks
+def test_the_face_loads_it_for_any_extents_and_says_so(world: World, shared_tmp_path: Path, trained: Path) -> None:
+    """Silent at home; elsewhere one warning, on rank 0; and the numbers fit a guide of the same shape."""
+    path, unknown = trained / "network.h5", shared_tmp_path / "unknown.h5"
+    save_network(unknown, world, replace(found(trained), provenance={"ensemble": {"extent": ["4"]}}))
+    cases = {
+        (path, (4, 4, 4, 4)): "",
+        (path, (4, 4, 4, 8)): f"network {path}, trained on 4 x 4 x 4 x 4 at beta 2.7; here 4 x 4 x 4 x 8",
+        (path, (4, 8)): f"network {path}, trained on 4 x 4 x 4 x 4 at beta 2.7; here 4 x 8",
+        (unknown, (4, 4, 4, 4)): f"network {unknown}, which does not say what it was trained on",
+    }
+    for (file, extent), sentence in cases.items():
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            network = hg.load_network(file, hg.Lattice(extent, colors=2, world=world))
+        expected = [sentence] if sentence and world.rank == 0 else []
+        agree(world, [str(one.message) for one in said] == expected, f"{[str(one.message) for one in said]}")
+        agree(world, all(one.category is UserWarning and one.filename == __file__ for one in said), "at the call")
+        agree(world, network.sha256 == found(trained).sha256, "the same numbers")
+    guide = hg.PlaquetteAction(beta=2.7) + hg.Transformed(hg.StaggeredAction(mass=0.4, tastes=4), hg.Cask([[0.0] * 4]))
+    trainable = hg.Trainable(guide)
+    agree(world, network.attributes["names"] == trainable.names, f"{trainable.names}")
+    numbers = network.parameters["numbers"]
+    agree(world, numpy.array_equal(trainable.vector(trainable.guide_with(numbers)), numbers), "in a guide")
+
+
+@pytest.mark.ranks
+def test_the_face_refuses_another_group(world: World, trained: Path) -> None:
+    with pytest.raises(FileFormatError, match=r"network\.h5: the network is one for SU\(2\), the lattice has SU\(3\)"):
+        hg.load_network(trained / "network.h5", hg.Lattice((4, 4, 4, 4), colors=3, world=world))
+    with pytest.raises(FileFormatError, match="no such file"):
+        hg.load_network(trained / "nothing.h5", hg.Lattice((4, 4, 4, 4), colors=2, world=world))
 
 
 def test_controls_start_afresh_but_the_network_alone(tmp_path: Path, trained: Path) -> None:
@@ -138,4 +174,4 @@ def test_numbers_that_are_not_those_of_the_hash_are_refused(tmp_path: Path, monk
     monkeypatch.setattr("hpcgauge.io.network.write_container", changed)
     save_network(path, World.alone(), network)
     with pytest.raises(FileFormatError, match="stores the hash"):
-        load_network(path, World.alone(), 2)
+        read_network(path, World.alone(), 2)

@@ -39,7 +39,8 @@ def describe_gauge_file(path: Path, world: World, extent: tuple[int, ...] | None
 def header_facts(file: GaugeFile) -> dict[str, Any]:
     """What the header says about the form of the numbers."""
     facts: dict[str, Any] = {"kind": f"gauge file, {file.format}", "extent": file.extent}
-    facts |= {"group": f"SU({file.colors})" if file.colors else None, "precision": file.precision}
+    facts |= {"group": f"SU({file.colors})" if file.colors else None}
+    facts["precision"] = file.precision if file.colors else None
     facts["byte order"] = file.byte_order
     if file.header.is_quaternion:
         facts["matrices"] = "quaternions"
@@ -84,7 +85,9 @@ def _words(value: Any) -> str:
     if isinstance(value, tuple | list):
         return format_extent(tuple(value))
     if not isinstance(value, dict):
-        return f"{value:.3g}" if isinstance(value, float) else str(value)
+        text = f"{value:.3g}" if isinstance(value, float) else str(value)
+        # A header of elsewhere shall not govern a terminal.
+        return "".join(letter if letter.isprintable() else "?" for letter in text)
     if "computed" in value:
         return f"{value['stored']}, " + ("right" if value["right"] else f"WRONG: data give {value['computed']}")
     stored, measured = value.get("stored"), value["measured"]

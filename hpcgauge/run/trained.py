@@ -19,7 +19,7 @@ from hpcgauge.config.schema import GuideSection
 from hpcgauge.errors import ConfigError
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
-from hpcgauge.io.network import NetworkFile, load_network, save_network
+from hpcgauge.io.network import NetworkFile, read_network, save_network
 from hpcgauge.io.record import read_history
 from hpcgauge.training.trainable import Trainable
 
@@ -100,7 +100,7 @@ def started(guide: Sum, run: Run, lattice: Lattice, folder: Path, say: Callable[
     if has_begun and not on_root(lattice.world, copy.is_file):
         raise ConfigError(f"{copy}, the network that this chain started from, is gone; put it back, or start afresh")
     source = copy if has_begun else Path(run.guide.start)
-    network = load_network(source, lattice.world, lattice.colors)
+    network = read_network(source, lattice.world, lattice.colors)
     _refuse_other_architecture(network, run)
     if not has_begun:
         network = replace(network, provenance={**network.provenance, STARTED_FROM: _line(network, run)})
@@ -131,18 +131,14 @@ def _ancestors(folder: Path, lattice: Lattice) -> list[dict[str, Any]]:
     copy = kept(folder)
     if not on_root(lattice.world, copy.is_file):
         return []
-    return _listed(load_network(copy, lattice.world, lattice.colors))
+    return _listed(read_network(copy, lattice.world, lattice.colors))
 
 
 def _said(network: NetworkFile, run: Run) -> str:
     """The line that tells of the start."""
     assert run.guide is not None
-    trained, here = network.provenance.get("ensemble"), " x ".join(map(str, run.lattice.extent))
     text = f"the guide starts from {run.guide.start} (SHA-256 {network.sha256[:12]})"
-    if not isinstance(trained, dict) or not isinstance(trained.get("extent"), list):
-        return f"{text}, which does not say what it was trained on"
-    there = " x ".join(map(str, trained["extent"]))
-    return f"{text}, trained on {there} at beta {trained.get('beta')}" + (f"; here {here}" if here != there else "")
+    return f"{text}, {network.trained_on(run.lattice.extent)}"
 
 
 def _refuse_other_architecture(network: NetworkFile, run: Run) -> None:

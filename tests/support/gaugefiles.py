@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy
@@ -49,6 +51,14 @@ def read(
     return file, whole_of(world, known, local)
 
 
+def put(world: World, path: Path, content: bytes) -> Path:
+    """The path, with a file there. Collective."""
+    if world.rank == 0:
+        path.write_bytes(content)
+    world.barrier()
+    return path
+
+
 def random_links(colors: int, extent: Extent = SMALL, seed: int = 3) -> numpy.ndarray:
     """Special unitary matrices (mu, t, z, y, x, row, column)."""
     random = numpy.random.default_rng(seed)
@@ -86,6 +96,21 @@ def hirep_quaternions(U: numpy.ndarray) -> bytes:
     first, second = ordered[..., 0, 0], ordered[..., 1, 0]
     numbers = numpy.stack([first.real, second.imag, second.real, first.imag], axis=-1)
     return struct.pack(">5id", 2, *ordered.shape[:4], plaquette(U)) + numbers.astype(">f8").tobytes()
+
+
+def openqcd(U: numpy.ndarray) -> bytes:
+    """An openQCD file: of each odd point its links forward and backward in t, x, y, z."""
+    size = tuple(U.shape[axis] for axis in (1, 4, 3, 2))
+    points = (point for point in product(*(range(n) for n in size)) if sum(point) % 2)
+    links = [U[mu, p[0], p[3], p[2], p[1]] for point in points for mu, p in _around(point, size)]
+    return struct.pack("<4id", *size, 3 * plaquette(U)) + numpy.array(links).astype("<c16").tobytes()
+
+
+def _around(point: tuple[int, ...], size: tuple[int, ...]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Direction and site of the eight links at a point (t, x, y, z)."""
+    for axis, mu in enumerate((3, 0, 1, 2)):
+        yield mu, point
+        yield mu, tuple((c - (nu == axis)) % size[nu] for nu, c in enumerate(point))
 
 
 def lime(*records: tuple[str, bytes]) -> bytes:

@@ -108,6 +108,19 @@ def hirep(content: bytes) -> Told:
     return numpy.moveaxis(U, (4, 0, 3, 2, 1), (0, 1, 2, 3, 4))[[1, 2, 3, 0]], {"plaquette": (stored, None)}
 
 
+def hirep_quaternions(content: bytes) -> Told:
+    """Of (q0 + i q3, -q2 + i q1; q2 + i q1, q0 - i q3) the file holds q0, q1, q2, q3."""
+    colors, t, x, y, z, stored = struct.unpack(">5id", content[:28])
+    assert colors == 2
+    q0, q1, q2, q3 = numpy.moveaxis(
+        numpy.frombuffer(content[28:], ">f8").reshape(t, x, y, z, 4, 4).astype(float), -1, 0
+    )
+    U = numpy.empty((t, x, y, z, 4, 2, 2), complex)
+    U.real[..., 0, 0], U.imag[..., 0, 0], U.real[..., 0, 1], U.imag[..., 0, 1] = q0, q3, -q2, q1
+    U.real[..., 1, 0], U.imag[..., 1, 0], U.real[..., 1, 1], U.imag[..., 1, 1] = q2, q1, q0, -q3
+    return numpy.moveaxis(U, (4, 0, 3, 2, 1), (0, 1, 2, 3, 4))[[1, 2, 3, 0]], {"plaquette": (stored, None)}
+
+
 def hdf5(path: Path) -> Told:
     with h5py.File(path) as file:
         return file["links"][()], {"kind": (file.attrs["hpcgauge"], "links")}
@@ -120,6 +133,7 @@ ORACLES: dict[str, Callable[[bytes], Told]] = {
     "milc": milc,
     "openqcd": openqcd,
     "hirep": hirep,
+    "hirep-quaternions": hirep_quaternions,
 }
 
 

@@ -13,6 +13,7 @@ from hpcgauge.io.gauge import hirep, lime, milc, nersc, openqcd
 from hpcgauge.io.gauge.gaugefile import EXACT, EXACT_TOLERANCE
 from hpcgauge.io.gauge.header import (
     BYTES,
+    LARGEST_MEAN,
     ByteOrder,
     Extent,
     Header,
@@ -29,7 +30,7 @@ Facts = Mapping[str, float | str]
 @dataclass(frozen=True)
 class Format:
     """What a format can hold; the first of its precisions and byte orders is taken where nothing is said. `colors`: the
-    only group, 0 for any. `sums`: the checksums it stores."""
+    only group, 0 for any. `sums`: the checksums it stores. `has_means`: it stores a plaquette, or a link trace."""
 
     title: str
     layout: Layout
@@ -37,19 +38,36 @@ class Format:
     byte_orders: tuple[ByteOrder, ...]
     colors: int
     sums: tuple[str, ...]
+    has_means: bool = True
 
 
 FORMATS = {
     "nersc": Format("a NERSC archive", "sites", ("double", "single"), ("big", "little"), 0, ("checksum",)),
-    "ildg": Format("an ILDG file", "sites", ("double", "single"), ("big",), 0, ("suma", "sumb")),
-    "milc": Format("a MILC file, version 5,", "sites", ("single",), ("little", "big"), 3, ("sum29", "sum31")),
+    "ildg": Format("an ILDG file", "sites", ("double", "single"), ("big",), 0, ("suma", "sumb"), False),
+    "milc": Format("a MILC file, version 5,", "sites", ("single",), ("little", "big"), 3, ("sum29", "sum31"), False),
     "openqcd": Format("an openQCD file", "odd points", ("double",), ("little",), 3, ()),
     "hirep": Format("a HiRep file", "points", ("double",), ("big",), 0, ()),
     "hdf5": Format("an HDF5 file of links", "planes", ("double", "single"), ("little",), 0, ("sum64",)),
 }
 DEFAULT = "nersc"
-# NERSC without the third row of SU(3) matrices.
-TWO_ROWS, TWO_ROWS_OF = "nersc-2x3", 3
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A format that holds less of each matrix of one group: `rows` of them, or a quaternion."""
+
+    format: str
+    title: str
+    colors: int
+    rows: int | None = None
+    is_quaternion: bool = False
+
+
+VARIANTS = {
+    "nersc-2x3": Variant("nersc", "a NERSC archive of two rows", 3, rows=2),
+    "hirep-quaternions": Variant("hirep", "a HiRep file of quaternions", 2, is_quaternion=True),
+}
+NAMES = (*FORMATS, *VARIANTS)
 
 
 @dataclass(frozen=True)
@@ -71,17 +89,17 @@ class Wanted:
     format: str = DEFAULT
     precision: Precision | None = None
     byte_order: ByteOrder | None = None
-    rows: int | None = None
+    variant: Variant | None = None
 
 
 def wanted(format: str, precision: str | None = None, byte_order: str | None = None) -> Wanted:
     """The same of texts. ValueError for unknown ones."""
-    known = {"format": (format, (*FORMATS, TWO_ROWS)), "precision": (precision, get_args(Precision))}
+    known = {"format": (format, NAMES), "precision": (precision, get_args(Precision))}
     for name, (value, possible) in (known | {"byte order": (byte_order, get_args(ByteOrder))}).items():
         if value is not None and value not in possible:
             raise ValueError(f"{name} = {value!r} is not known; one of {', '.join(possible)} is")
-    rows = 2 if format == TWO_ROWS else None
-    return Wanted("nersc" if rows else format, precision, byte_order, rows)  # type: ignore[arg-type]
+    variant = VARIANTS.get(format)
+    return Wanted(variant.format if variant else format, precision, byte_order, variant)  # type: ignore[arg-type]
 
 
 def planned(form: Wanted, extent: Extent, colors: int, precision: Precision, facts: Facts) -> Header:
@@ -99,11 +117,14 @@ def planned(form: Wanted, extent: Extent, colors: int, precision: Precision, fac
     chosen = _precision(kind, form.precision, precision)
     if kind.layout == "odd points" and any(n % 2 for n in extent):
         raise ValueError(f"{kind.title} holds even extents only, this lattice is {format_extent(extent)}")
-    rows = form.rows or colors
-    if form.rows and colors != TWO_ROWS_OF:
-        raise ValueError(f"{kind.title} of two rows holds SU({TWO_ROWS_OF}) only, these links are SU({colors})")
+    less = form.variant or Variant(form.format, kind.title, colors)
+    if colors != less.colors:
+        raise ValueError(f"{less.title} holds SU({less.colors}) only, these links are SU({colors})")
+    rows = less.rows or colors
     length = data_length(checked_extent(extent, "the lattice"), colors, rows, BYTES[chosen])
-    header = Header(form.format, extent, colors, chosen, order, 0, length, rows, kind.layout, facts=facts)
+    length //= 2 if less.is_quaternion else 1
+    form_of_matrix = rows, kind.layout, less.is_quaternion
+    header = Header(form.format, extent, colors, chosen, order, 0, length, *form_of_matrix, facts=facts)
     return replace(header, offset=len(start_of(header, NOTHING)))
 
 
@@ -134,6 +155,17 @@ def start_of(header: Header, measured: Measured) -> bytes:
     if header.format == "hirep":
         return hirep.start_of(header, kept(header, "plaquette", measured.plaquette))
     return b""
+
+
+def refuse_means(header: Header, measured: Measured) -> None:
+    """Nothing, if the header can say what was measured. ValueError for numbers that are no links."""
+    kind, others = FORMATS[header.format], " or ".join(name for name, other in FORMATS.items() if not other.has_means)
+    for name, mean in (("plaquette", measured.plaquette), ("link trace", measured.link_trace)):
+        if kind.has_means and not abs(mean) <= LARGEST_MEAN:
+            raise ValueError(
+                f"the {name} of these numbers is {mean:g}, not within -1..1: they are no links, and no reader would "
+                f"take {kind.title} of them; {others} stores no {name}"
+            )
 
 
 def end_of(header: Header, measured: Measured) -> bytes:

@@ -17,7 +17,7 @@ from hpcgauge.io.gauge import hdf5links, hirep, layouts, lime, milc, nersc, open
 from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, form_of, shown
 from hpcgauge.io.gauge.compiled import Place, take
 from hpcgauge.io.gauge.header import BYTES, DIRECTIONS, Extent, Header, checked_extent, format_extent
-from hpcgauge.io.gauge.layouts import Region
+from hpcgauge.io.gauge.layouts import Region, T
 
 CHECKS = ("checksum", "link_trace", "plaquette", "group")
 # What a stored number may differ by, as in Grid; some store all digits, but sum in another order.
@@ -27,6 +27,7 @@ EXACT_TOLERANCE = 1e-10
 # Further from the group than this the nearest link means nothing.
 RECOVERABLE = 0.5
 REMEDY = "read_links(..., reunitarise=True) takes the nearest links instead"
+LEFT_OUT = "verify=False, convert --verify none"
 SHORT = -1
 # Bytes that tell whether numbers are those of single precision.
 SAMPLE = 1 << 16
@@ -152,11 +153,24 @@ class GaugeFile:
             self.verify_fact("link_trace", self.link_trace(found))
         limit = limit or OFF_GROUP_LIMIT["single" if self.is_rounded else self.precision]
         if "group" in names and not found.off_group <= limit:
-            mu, site = found.worst
-            raise FileFormatError(
-                f"{self.path}: link mu = {mu} at site {site} is off SU({self.colors}) by {found.off_group:.3g}, over "
-                f"{limit:g}; " + (REMEDY if limit < RECOVERABLE else "fetch the file again")
+            raise FileFormatError(f"{self.path}: {self._off_group(found, limit)}")
+
+    def _off_group(self, found: Found, limit: float) -> str:
+        """What is wrong with links that are none."""
+        if self._has_open_time():
+            return (
+                f"all links of t in the last slice, t = {self.complete()[0][T] - 1}, are zero, as openQCD writes open "
+                "boundary conditions; every lattice here is periodic: take a field that is periodic in time"
             )
+        mu, site = found.worst
+        return f"link mu = {mu} at site {site} is off SU({self.colors}) by {found.off_group:.3g}, over {limit:g}; " + (
+            REMEDY if limit < RECOVERABLE else "fetch the file again"
+        )
+
+    def _has_open_time(self) -> bool:
+        """True if no link leads out of the last slice of t."""
+        (x, y, z, t), _ = self.complete()
+        return not any(self.read_local((n, 0, 0, t - 1), (1, y, z, 1))[T].any() for n in range(x))
 
     def link_trace(self, found: Found) -> float:
         """The mean of Re tr U / N over all links, from what was found in all of them."""
@@ -169,8 +183,8 @@ class GaugeFile:
             given = {name: computed[name] for name in self.sums}
             raise FileFormatError(
                 f"{self.path}: the {self.format} header stores the checksums {shown(self.sums)}, the data give "
-                f"{shown(given)}; the "
-                "file is damaged: fetch it again, or read it with verify=False if you know why"
+                f"{shown(given)}; the file is damaged: fetch it again, or leave this check out ({LEFT_OUT}) if you "
+                "know why"
             )
 
     def verify_fact(self, name: str, measured: float, rounding: float = 0.0) -> None:
@@ -184,7 +198,7 @@ class GaugeFile:
             raise FileFormatError(
                 f"{self.path}: the {self.format} header stores {name} = {stored:.12g}, the data give {measured:.12g} "
                 f"(allowed difference {allowed:g}); the file is damaged or its order of indices is another: fetch it "
-                "again, or read it with verify=False if you know why"
+                f"again, or leave this check out ({LEFT_OUT}) if you know why"
             )
 
 
@@ -198,6 +212,16 @@ def checks_of(verify: bool | Collection[str]) -> tuple[str, ...]:
     return tuple(verify)
 
 
+def parsed_checks(text: str) -> bool | tuple[str, ...]:
+    """What `verify` is, from a text of the command line: all, none, or names with commas. ValueError for any other."""
+    names = tuple(text.split(","))
+    if text in ("all", "none"):
+        return text == "all"
+    if not set(names) <= set(CHECKS):
+        raise ValueError(f"--verify {text!r}; expected all, none, or some of {', '.join(CHECKS)}, with commas between")
+    return names
+
+
 def open_gauge_file(path: str | Path, extent: tuple[int, ...] | None = None) -> GaugeFile:
     """The gauge field in a file of any known format; `extent` (x, y, z, t) is needed only where the file has none."""
     path = Path(path)
@@ -207,16 +231,13 @@ def open_gauge_file(path: str | Path, extent: tuple[int, ...] | None = None) -> 
     with path.open("rb") as file:
         start = file.read(START)
     try:
-        header = _read_header(path, size, start)
-        if extent is not None:
-            wanted = checked_extent(tuple(extent), "the caller")
-            if header.extent is None:
-                header = header.at(wanted)
-            elif header.extent != wanted:
-                raise FileFormatError(
-                    f"the lattice is {format_extent(header.extent)}, the caller expects {format_extent(wanted)}; "
-                    "take the extents of the file, or another file"
-                )
+        wanted = None if extent is None else checked_extent(tuple(extent), "the caller")
+        header = _read_header(path, size, start, wanted)
+        if wanted is not None and header.extent is not None and header.extent != wanted:
+            raise FileFormatError(
+                f"the lattice is {format_extent(header.extent)}, the caller expects {format_extent(wanted)}; "
+                "take the extents of the file, or another file"
+            )
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
     return GaugeFile(path, header, size, header.precision == "double" and _is_rounded(path, header))
@@ -232,12 +253,12 @@ def _is_rounded(path: Path, header: Header) -> bool:
         return bool((numbers.astype(numpy.float32) == numbers).all())
 
 
-def _read_header(path: Path, size: int, start: bytes) -> Header:
-    """The header, read by the format that the first bytes name."""
+def _read_header(path: Path, size: int, start: bytes, extent: Extent | None) -> Header:
+    """The header, read by the format that the first bytes name; `extent` for files that do not say it."""
     if start.startswith(nersc.MAGIC):
         return nersc.read_header(path, size)
     if start.startswith(lime.MAGIC):
-        return lime.read_header(path, size)
+        return lime.read_header(path, size, extent)
     if milc.byte_order(start) is not None:
         return milc.read_header(path, size)
     if openqcd.is_openqcd(start, size):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isqrt, prod
 from typing import Literal
 
@@ -13,6 +13,8 @@ DIRECTIONS = 4
 # No lattice is longer than this and no gauge group larger; a header that says so is damaged.
 LARGEST_EXTENT = 65536
 LARGEST_COLORS = 64
+# Means of Re tr / N of links that are rounded to single precision; a header that says more is damaged.
+LARGEST_MEAN = 1.001
 
 Extent = tuple[int, int, int, int]
 Precision = Literal["single", "double"]
@@ -42,14 +44,10 @@ class Header:
         """Extent, colours and stored rows of each matrix, when all are known."""
         if self.extent is None or self.colors is None:
             raise FileFormatError(
-                "the file holds no lattice extents: give them as extent=(x, y, z, t) or --extent X,Y,Z,T"
+                "the file holds no lattice extents (neither ildg-format nor scidac-private-file-xml): give them as "
+                "extent=(x, y, z, t) or --extent X,Y,Z,T"
             )
         return self.extent, self.colors, self.colors if self.rows is None else self.rows
-
-    def at(self, extent: Extent) -> Header:
-        """The same header with these extents, the colours found from the length of the data."""
-        checked = checked_extent(extent, "the caller")
-        return replace(self, extent=checked, colors=colors_from_length(self.length, checked, BYTES[self.precision]))
 
 
 def checked_extent(extent: object, source: str) -> Extent:
@@ -70,19 +68,24 @@ def parsed_extent(text: str) -> Extent:
     return checked_extent(tuple(int(part) for part in parts), "the command line")
 
 
-def colors_from_length(length: int, extent: Extent, real_bytes: int) -> int:
-    """The N of N x N complex matrices, four on each site, that make data of this length."""
-    sites = prod(extent)
-    matrix, rest = divmod(length, sites * DIRECTIONS * 2 * real_bytes)
-    colors = isqrt(matrix)
-    if rest or colors * colors != matrix or not 2 <= colors <= LARGEST_COLORS:
-        raise FileFormatError(
-            f"the data are {length} bytes, which is no gauge field on {format_extent(extent)} with {real_bytes}-byte "
-            f"numbers (SU(2) would be {data_length(extent, 2, 2, real_bytes)}, "
-            f"SU(3) {data_length(extent, 3, 3, real_bytes)}); "
-            "give the right extent=(x, y, z, t) or fetch the file again"
-        )
-    return colors
+def form_from_length(length: int, extent: Extent, precisions: tuple[Precision, ...]) -> tuple[Precision, int]:
+    """The precision, one of these, and the N of four N x N complex matrices on each site that make data of this length.
+
+    There is one answer at most: the lengths differ by a factor of 2, which is no ratio of squares.
+    """
+    for precision in precisions:
+        matrix, rest = divmod(length, prod(extent) * DIRECTIONS * 2 * BYTES[precision])
+        colors = isqrt(matrix)
+        if not rest and colors * colors == matrix and 2 <= colors <= LARGEST_COLORS:
+            return precision, colors
+    sizes = " or ".join(f"{BYTES[precision]}-byte" for precision in precisions)
+    expected = (
+        f"SU({n}) would be {' or '.join(str(data_length(extent, n, n, BYTES[p])) for p in precisions)}" for n in (2, 3)
+    )
+    raise FileFormatError(
+        f"the data are {length} bytes, which is no gauge field on {format_extent(extent)} with {sizes} numbers "
+        f"({', '.join(expected)}); give the right extent=(x, y, z, t) or fetch the file again"
+    )
 
 
 def finite(value: float, name: str) -> float:

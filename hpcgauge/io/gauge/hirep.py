@@ -7,12 +7,11 @@ from math import prod
 from pathlib import Path
 
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.gauge.header import DIRECTIONS, LARGEST_COLORS, LARGEST_EXTENT, Header, data_length
+from hpcgauge.io.gauge.header import DIRECTIONS, LARGEST_COLORS, LARGEST_EXTENT, LARGEST_MEAN, Header, data_length
 
 # Colours, extents (t, x, y, z), plaquette 0..1.
 START = struct.Struct(">5id")
 REAL_BYTES = 8
-LARGEST_PLAQUETTE = 1.0
 QUATERNION = 4
 
 
@@ -22,7 +21,7 @@ def is_hirep(start: bytes, size: int) -> bool:
         return False
     colors, *extent, plaquette = START.unpack_from(start)
     sane = 2 <= colors <= LARGEST_COLORS and all(1 <= n <= LARGEST_EXTENT for n in extent)
-    return sane and abs(plaquette) <= LARGEST_PLAQUETTE and size - START.size in _lengths(colors, extent)
+    return sane and abs(plaquette) <= LARGEST_MEAN and size - START.size in _lengths(colors, extent)
 
 
 def _lengths(colors: int, extent: list[int]) -> tuple[int, ...]:

@@ -1,4 +1,9 @@
-"""LIME files: ILDG and SciDAC gauge fields, and old files that hold nothing but the numbers."""
+"""LIME files: ILDG and SciDAC gauge fields, and old files that hold nothing but the numbers.
+
+The description is ildg-format, or QIO's private records (versions 1.0 and 1.1), or both. Extents that are in neither
+come from the caller; the length of the numbers then tells their precision and N. Checksums, xlf-info and a logical name
+may be missing.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io.gauge import tags
@@ -15,9 +19,10 @@ from hpcgauge.io.gauge.header import (
     DIRECTIONS,
     Extent,
     Header,
+    Precision,
     checked_extent,
-    colors_from_length,
     data_length,
+    form_from_length,
     format_extent,
 )
 
@@ -30,6 +35,8 @@ USUAL_FIELD = "su3gauge"
 LARGEST_NAME = 1000
 MOST_RECORDS = 4096
 FIELDS = ("ildg-binary-data", "scidac-binary-data")
+# What QIO writes side by side from many nodes.
+PARTS = "the field lies in several files, or its sites in an order of their own; save it again as one (QIO_SINGLEFILE)"
 TEXTS = (
     "ildg-format",
     "ildg-data-lfn",
@@ -79,8 +86,8 @@ def records(path: Path, size: int) -> Iterator[Record]:
             at += RECORD_HEADER.size + -(-length // ALIGNMENT) * ALIGNMENT
 
 
-def read_header(path: Path, size: int) -> Header:
-    """The header of the one gauge field in a LIME file of this size."""
+def read_header(path: Path, size: int, extent: Extent | None = None) -> Header:
+    """The header of the one gauge field in a LIME file of this size; `extent` is that of a file that says none."""
     texts: dict[str, str] = {}
     field: Record | None = None
     for record in records(path, size):
@@ -90,13 +97,15 @@ def read_header(path: Path, size: int) -> Header:
             field = record
         elif record.type in TEXTS:
             texts.setdefault(record.type, _text(path, record))
+        elif record.type == "scidac-sitelist":
+            raise FileFormatError(f"the record scidac-sitelist says that {PARTS}")
         elif record.type == "lyncs-io-info":
             raise FileFormatError(
                 "the description is a pickled object (lyncs-io-info), which is never opened; write it as ILDG"
             )
     if field is None:
         raise FileFormatError(f"no binary record; expected {' or '.join(FIELDS)}: this LIME file holds no gauge field")
-    return _described(field, texts)
+    return _described(field, texts, extent)
 
 
 def _text(path: Path, record: Record) -> str:
@@ -108,29 +117,50 @@ def _text(path: Path, record: Record) -> str:
         return tags.text_of(file.read(record.length), record.type)
 
 
-def _described(field: Record, texts: dict[str, str]) -> Header:
+def _described(field: Record, texts: dict[str, str], given: Extent | None) -> Header:
     """The header made of what the text records say, compared with the length of the data."""
     ildg, file_xml, record_xml = (
         texts.get(name, "") for name in ("ildg-format", "scidac-private-file-xml", "scidac-private-record-xml")
     )
-    extent = _extent(ildg, file_xml)
-    precision = _precision(ildg, record_xml)
+    _refuse_other_files(file_xml, record_xml)
+    extent, precisions = _extent(ildg, file_xml) or given, _precisions(ildg, record_xml)
     facts: dict[str, float | str] = {}
     if (name := tags.tag(ildg, "field")) is not None:
         facts["field"] = name
     if "ildg-data-lfn" in texts:
         facts["logical_file_name"] = texts["ildg-data-lfn"].strip()
-    colors = None
+    precision, colors = precisions[0], None
     if extent is not None:
-        colors = _colors(field.length, extent, precision, record_xml)
+        precision, colors = form_from_length(field.length, extent, precisions)
+        _check_colors(field.length, extent, (precision, colors), record_xml)
         _check_field(name, colors)
-    sums = {}
-    for key in ("suma", "sumb"):
-        value = tags.hexadecimal(texts.get("scidac-checksum", ""), key)
-        if value is not None:
-            sums[key] = value
+    sums = _sums(texts["scidac-checksum"]) if "scidac-checksum" in texts else {}
     kind = "scidac" if field.type == "scidac-binary-data" and not ildg else "ildg"
     return Header(kind, extent, colors, precision, "big", field.offset, field.length, facts=facts, sums=sums)
+
+
+def _refuse_other_files(file_xml: str, record_xml: str) -> None:
+    """Nothing, if the private records of QIO describe a field of a whole lattice in one file.
+
+    Version 1.0 counts files (multifile, 1 is the whole) and says globaldata, 1.1 has kinds (volfmt, recordtype: 0).
+    """
+    for name, whole in (("volfmt", 0), ("multifile", 1)):
+        if (found := tags.whole_number(file_xml, name)) not in (None, whole):
+            raise FileFormatError(f"<{name}> of scidac-private-file-xml is {found}, not {whole}: {PARTS}")
+    for name in ("recordtype", "globaldata"):
+        if (found := tags.whole_number(record_xml, name)) not in (None, 0):
+            raise FileFormatError(
+                f"<{name}> of scidac-private-record-xml is {found}; expected 0, a field: this is no gauge field"
+            )
+
+
+def _sums(checksum: str) -> dict[str, int]:
+    """Both sums of a record scidac-checksum."""
+    found = {name: tags.hexadecimal(checksum, name) for name in ("suma", "sumb")}
+    for name, value in found.items():
+        if value is None:
+            raise FileFormatError(f"the record scidac-checksum lacks <{name}>; fetch the file again")
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _check_field(name: str | None, colors: int) -> None:
@@ -143,9 +173,12 @@ def _check_field(name: str | None, colors: int) -> None:
 
 def _extent(ildg: str, file_xml: str) -> Extent | None:
     """The extents in ildg-format, else in the private file record; both must agree if both are there."""
-    named = tuple(tags.whole_number(ildg, name) for name in ("lx", "ly", "lz", "lt"))
+    named = {name: tags.whole_number(ildg, name) for name in ("lx", "ly", "lz", "lt")}
+    missing = [f"<{name}>" for name, n in named.items() if n is None]
+    if 0 < len(missing) < DIRECTIONS:
+        raise FileFormatError(f"ildg-format lacks {', '.join(missing)}; fetch the file again")
     dims = tags.tag(file_xml, "dims")
-    first = None if all(n is None for n in named) else checked_extent(named, "ildg-format")
+    first = None if missing else checked_extent(tuple(named.values()), "ildg-format")
     if dims is None:
         return first
     numbers = tuple(int(n) if tags.NUMBER.fullmatch(n) else n for n in dims.split()[: DIRECTIONS + 1])
@@ -157,9 +190,9 @@ def _extent(ildg: str, file_xml: str) -> Extent | None:
     return second
 
 
-def _precision(ildg: str, record_xml: str) -> Literal["single", "double"]:
-    """The precision in either text; double if neither says it (old files)."""
-    known: dict[str, Literal["single", "double"]] = {"32": "single", "64": "double", "F": "single", "D": "double"}
+def _precisions(ildg: str, record_xml: str) -> tuple[Precision, ...]:
+    """The precision in either text; both if neither says it, as in old files, where the length decides."""
+    known: dict[str, Precision] = {"32": "single", "64": "double", "F": "single", "D": "double"}
     said = [value for value in (tags.tag(ildg, "precision"), tags.tag(record_xml, "precision")) if value is not None]
     for value in said:
         if value not in known:
@@ -167,12 +200,12 @@ def _precision(ildg: str, record_xml: str) -> Literal["single", "double"]:
     found = {known[value] for value in said}
     if len(found) > 1:
         raise FileFormatError(f"the records name the precisions {' and '.join(said)}; one is damaged")
-    return found.pop() if found else "double"
+    return tuple(found) or ("double", "single")
 
 
-def _colors(length: int, extent: Extent, precision: Literal["single", "double"], record_xml: str) -> int:
-    """The colours that the length gives, equal to those in the private record if that names them."""
-    colors = colors_from_length(length, extent, BYTES[precision])
+def _check_colors(length: int, extent: Extent, form: tuple[Precision, int], record_xml: str) -> None:
+    """Nothing, if the private record names the colours that the length gives, and four matrices on a site."""
+    precision, colors = form
     said, count = tags.whole_number(record_xml, "colors"), tags.whole_number(record_xml, "datacount")
     if said is not None and said != colors:
         raise FileFormatError(
@@ -183,7 +216,6 @@ def _colors(length: int, extent: Extent, precision: Literal["single", "double"],
         raise FileFormatError(
             f"<datacount> is {count}; expected {DIRECTIONS} matrices on each site: this is no gauge field"
         )
-    return colors
 
 
 def _record(kind: str, data: bytes, flags: int = 0) -> bytes:

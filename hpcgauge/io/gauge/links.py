@@ -92,9 +92,10 @@ def write_links(
 ) -> Path:
     """The file with these links, whole and on the disk, after it was read back. Collective.
 
-    `format`: nersc, nersc-2x3 (two rows of SU(3)), ildg, milc, openqcd, hirep or hdf5. `precision`: that of the links;
-    "single" must be asked for where they are double. `byte_order`: the format's own (nersc: "big", milc: "little").
-    ValueError where the format cannot hold them and where there is a file, unless `overwrite`.
+    `format`: nersc, nersc-2x3 (two rows of SU(3)), ildg, milc, openqcd, hirep, hirep-quaternions (of SU(2)) or hdf5.
+    `precision`: that of the links; "single" must be asked for where they are double. `byte_order`: the format's own
+    (nersc: "big", milc: "little"). ValueError where the format cannot hold them and where there is a file, unless
+    `overwrite`.
     """
     lattice, world, where = U.lattice, U.lattice.world, Path(path)
     if U.kind != LINKS or lattice.dimensions != DIRECTIONS:

@@ -1,8 +1,15 @@
-"""Headers of MILC lattice files, version 5."""
+"""Headers of MILC lattice files, version 5.
+
+The time stamp is the date of the field: that of the file it is converted from, where that has one, else the time of
+writing, as ctime of C writes it (without the line's end, filled up with NULs), in UTC where MILC takes local time. MILC
+also writes a companion file NAME.info for its users, and never opens one: what it reads stands in this header. So no
+companion is written.
+"""
 
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +56,8 @@ def read_header(path: Path, size: int) -> Header:
 
 
 def start_of(header: Header, sums: tuple[int, int]) -> bytes:
-    """What stands before the numbers."""
+    """What stands before the numbers, with the header's time stamp or that of now."""
     extent, _, _ = header.complete()
-    stamp = str(header.facts.get("time_stamp", "")).encode("ascii", errors="replace")[: STAMP - 1]
+    date = str(header.facts.get("time_stamp") or time.asctime(time.gmtime()))
+    stamp = date.encode("ascii", errors="replace")[: STAMP - 1]
     return struct.pack(("<" if header.byte_order == "little" else ">") + LAYOUT, MAGIC, *extent, stamp, 0, *sums)

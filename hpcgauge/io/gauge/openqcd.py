@@ -7,14 +7,12 @@ from math import prod
 from pathlib import Path
 
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.gauge.header import DIRECTIONS, LARGEST_EXTENT, Header
+from hpcgauge.io.gauge.header import DIRECTIONS, LARGEST_EXTENT, LARGEST_MEAN, Header
 
 START = struct.Struct("<4id")
 COLORS = 3
 LINKS_OF_A_POINT = 2 * DIRECTIONS
 POINT = LINKS_OF_A_POINT * COLORS * COLORS * 16
-# The header holds the sum over colours of the plaquette, 0..3.
-LARGEST_PLAQUETTE = 3.0
 
 
 def is_openqcd(start: bytes, size: int) -> bool:
@@ -23,7 +21,7 @@ def is_openqcd(start: bytes, size: int) -> bool:
         return False
     *extent, plaquette = START.unpack_from(start)
     sane = all(2 <= n <= LARGEST_EXTENT and n % 2 == 0 for n in extent)
-    return sane and abs(plaquette) <= LARGEST_PLAQUETTE and size == START.size + prod(extent) // 2 * POINT
+    return sane and abs(plaquette) <= COLORS * LARGEST_MEAN and size == START.size + prod(extent) // 2 * POINT
 
 
 def read_header(path: Path, size: int) -> Header:

@@ -164,19 +164,29 @@ static void take_chunk(const Form& form, const Memory& memory, const Chunk& chun
     merge(totals, sums);
 }
 
+// The numbers in the file of a link of SU(2), where file or memory hold quaternions: its matrix, or HiRep's quaternion of
+// the first row
+static void small_numbers(const Form& form, const Memory& memory, long at, double* out) {
+    double a[4], room[8], *m = form.is_quaternion ? room : out;
+    double* loaded = memory.is_quaternion ? a : m;
+    for (long k = 0; k < (memory.is_quaternion ? 4 : 8); ++k)
+        loaded[k] = number_at(memory.real_bytes, memory.data, at + k * memory.stride);
+    if (memory.is_quaternion) matrix_of(a, 1.0, m);
+    if (form.is_quaternion) out[0] = m[0], out[1] = m[3], out[2] = HIREP_SIGN * m[2], out[3] = m[1];
+}
+
 // One unit from memory into its bytes
 static void give_unit(const Form& form, const Memory& memory, long base, byte* out) {
     const long count = unit_reals(form) / form.links;
-    for (long link = 0; link < form.links; ++link, out += count * form.real_bytes) {
+    const bool is_small = form.is_quaternion || memory.is_quaternion;
+    for (long link = 0; link < form.links; ++link) {
         const long at = base + link * memory.link_distance;
-        double quaternion[4], matrix[8];
-        if (memory.is_quaternion) {
-            for (int k = 0; k < 4; ++k) quaternion[k] = number_at(memory.real_bytes, memory.data, at + k * memory.stride);
-            matrix_of(quaternion, 1.0, matrix);
+        double numbers[8];
+        if (is_small) small_numbers(form, memory, at, numbers);
+        for (long k = 0; k < count; ++k, out += form.real_bytes) {
+            const double x = is_small ? numbers[k] : number_at(memory.real_bytes, memory.data, at + k * memory.stride);
+            put_number(form.real_bytes, form.swaps, out, x);
         }
-        for (long k = 0; k < count; ++k)
-            put_number(form.real_bytes, form.swaps, out + k * form.real_bytes,
-                       memory.is_quaternion ? matrix[k] : number_at(memory.real_bytes, memory.data, at + k * memory.stride));
     }
 }
 

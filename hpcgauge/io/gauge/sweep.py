@@ -43,10 +43,10 @@ class Measurement:
 
 @final
 class Sweep:
-    """The slabs of this rank, and what was found in all that were passed."""
+    """The slabs of this rank, and what was found in all that were passed: `names` are the checks that are made."""
 
-    def __init__(self, world: World, file: GaugeFile) -> None:
-        self.world, self.file = world, file
+    def __init__(self, world: World, file: GaugeFile, names: Collection[str] = CHECKS) -> None:
+        self.world, self.file, self.names = world, file, names
         self.extent, self.colors = file.complete()
         self._share = share(self.extent[T], world.rank, world.size)
         self._tally, self._loops = Tally(), Tally()
@@ -87,7 +87,7 @@ class Sweep:
         else:
             links[:, 0] = before.links[:, -1]
         region = self._slices(first, n)
-        self.file.take(region, Place.of_array(links[:, 1:]), self.file.checks(CHECKS) | TRACE, self._tally)
+        self.file.take(region, Place.of_array(links[:, 1:]), self.file.checks(self.names) | TRACE, self._tally)
         add_plaquettes(links, self._loops.record)
         return Slab(region, self._slices(first - 1, n + 1), links)
 

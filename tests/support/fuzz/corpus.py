@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy
@@ -24,7 +25,8 @@ from hpcgauge.io.gauge.links import write_links
 from hpcgauge.io.network import NetworkFile, save_network
 from hpcgauge.io.recorded import record_trajectory
 from tests.support.fuzz.sealed import unsealed
-from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, random_links
+from tests.support.gaugefiles import DATA, FIELD, FORMAT, PRIVATE, SMALL, lime, nersc, numbers, openqcd, random_links
+from tests.support.gaugeoracles import scidac
 from tests.support.jobs import described
 from tests.support.ranks import ROOT
 
@@ -87,12 +89,19 @@ def _gauge() -> list[Whole]:
     ]
     described = ("ildg-format", FORMAT)
     private = (("scidac-private-file-xml", b"<dims>2 4 2 6 </dims>\0"), ("scidac-private-record-xml", PRIVATE))
+    first_version = tuple((name, b"<multifile>1</multifile><globaldata>0</globaldata>" + xml) for name, xml in private)
+    checksum = "<suma>{:x}</suma><sumb>{:x}</sumb>".format(*scidac(DATA, prod(SMALL))).encode()
+    open_in_time = random_links(3)
+    open_in_time[3, -1] = 0
     return [
         *found,
+        Whole("openqcd", "open in time", openqcd(open_in_time)),
         Whole("lime", "ildg", lime(described, FIELD)),
-        Whole("lime", "ildg and scidac", lime(*private, described, FIELD, ("scidac-checksum", b"<suma>0</suma>"))),
+        Whole("lime", "ildg and scidac", lime(*private, described, FIELD, ("scidac-checksum", checksum))),
         Whole("lime", "scidac", lime(*private, ("scidac-binary-data", DATA))),
+        Whole("lime", "scidac, version 1.0", lime(*first_version, ("scidac-binary-data", DATA))),
         Whole("lime", "only data", lime(FIELD), SMALL),
+        Whole("lime", "only data, single", lime(("ildg-binary-data", numbers(random_links(2), 2, ">f4"))), SMALL),
     ]
 
 
@@ -110,6 +119,7 @@ WRITTEN: tuple[tuple[str, int, Precision, ByteOrder | None], ...] = (
     ("openqcd", 3, "double", None),
     ("hirep", 2, "double", None),
     ("hirep", 3, "double", None),
+    ("hirep-quaternions", 2, "double", None),
     ("hdf5", 2, "double", None),
     ("hdf5", 3, "single", None),
 )
@@ -124,6 +134,8 @@ def _written(form: str, colors: int, precision: Precision, byte_order: ByteOrder
         path = write_links(U, Path(name, "links"), form, precision, byte_order)
         # The same at any time of the day.
         content = re.sub(rb"_DATE = .{28}", b"_DATE = Thu Jan 01 00:00:00 1970 UTC", path.read_bytes())
+        if form == "milc":
+            content = content[:20] + b"Thu Jan  1 00:00:00 1970".ljust(64, b"\0") + content[84:]
         return Whole(kind, f"{form}, SU({colors}), {precision}, {byte_order}", content)
 
 

@@ -13,7 +13,16 @@ HEADER = struct.Struct(">IHHQ128s")
 MAGIC = 0x456789AB
 NAMES = (
     *("ildg-format", "ildg-binary-data", "scidac-binary-data", "scidac-checksum", "scidac-private-file-xml"),
-    *("scidac-private-record-xml", "ildg-data-lfn", "xlf-info", "lyncs-io-info", "", "\u00e9", "x" * 128),
+    *(
+        "scidac-private-record-xml",
+        "ildg-data-lfn",
+        "xlf-info",
+        "lyncs-io-info",
+        "scidac-sitelist",
+        "",
+        "\u00e9",
+        "x" * 128,
+    ),
 )
 LARGEST_XML = 100_000
 BOMB = '<!ENTITY a "ha">' + "".join(

@@ -17,7 +17,7 @@ from hpcgauge.io.checkpoint import newest_valid, read_checkpoint
 from hpcgauge.io.container import Contents
 from hpcgauge.io.gauge.gaugefile import open_gauge_file
 from hpcgauge.io.gauge.links import read_links
-from hpcgauge.io.network import load_network
+from hpcgauge.io.network import read_network
 from hpcgauge.io.record import read_history
 from hpcgauge.io.recorded import read_trajectory
 from hpcgauge.report.info import describe
@@ -96,7 +96,7 @@ def _checkpoint(path: Path, extent: tuple[int, ...] | None, verify: bool) -> str
 
 
 def _network(path: Path, extent: tuple[int, ...] | None, verify: bool) -> str:
-    network = load_network(path, ALONE, 2)
+    network = read_network(path, ALONE, 2)
     said = [network.variant, network.reach, network.colors, network.attributes]
     return _fingerprint(*network.parameters.values()) + json.dumps(said)
 
