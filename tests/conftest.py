@@ -39,8 +39,11 @@ from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
 SECONDS_FOR_OTHER_RANKS = float(os.environ.get("HPCGAUGE_TEST_PATIENCE", "30"))
 
-# Every rank must draw the same examples.
-hypothesis.settings.register_profile("hpcgauge", derandomize=True, deadline=None, database=None)
+# Every rank must draw the same examples, and a busy machine may take its time over them.
+UNCHECKED = (hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture)
+hypothesis.settings.register_profile(
+    "hpcgauge", derandomize=True, deadline=None, database=None, suppress_health_check=UNCHECKED
+)
 hypothesis.settings.load_profile("hpcgauge")
 
 

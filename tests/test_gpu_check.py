@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.emulated import Settings, install
-from tests.support.ranks import ROOT, clean_environment
+from tests.support.ranks import ROOT, SECONDS_OF_A_HANG, clean_environment
 from tests.test_tools import fake_project, load_tool, run
 
 pytestmark = pytest.mark.host
@@ -29,7 +29,9 @@ def report(card: None, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_without_a_card_it_ends_with_one_sentence() -> None:
     command = [ROOT / "tools" / "gpu_check"]
     environment = clean_environment(CUDA_VISIBLE_DEVICES="")
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    answer = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=SECONDS_OF_A_HANG, check=False
+    )
     assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (4, "", 1)
     assert answer.stderr.startswith("gpu_check: ") and "tools/test runs the tests without one" in answer.stderr
 

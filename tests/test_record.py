@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcgauge.comm.world import World
@@ -61,7 +61,6 @@ def test_a_changed_history_is_refused(world: World, shared_tmp_path: Path) -> No
             History(path, world).truncate_to(mark)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_keep_all_their_digits(tmp_path: Path, value: float) -> None:
     path = tmp_path / "history.jsonl"

@@ -11,7 +11,7 @@ import pytest
 
 from hpcgauge.comm.world import World, launcher_size
 from hpcgauge.errors import ConfigError, DeviceError, FileFormatError, PhysicsError, exit_code
-from tests.support.ranks import agree, clean_environment, run_job
+from tests.support.ranks import SECONDS_OF_A_HANG, agree, clean_environment, run_job
 
 JOB = """
 import sys
@@ -76,7 +76,8 @@ def run_alone(program: str, **variables: str) -> subprocess.CompletedProcess[str
     """The finished Python program, started without a launcher but with these variables."""
     command = [sys.executable, "-c", program]
     environment = clean_environment(**variables)
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    limit = SECONDS_OF_A_HANG
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=limit)
 
 
 def test_one_rank_never_loads_mpi() -> None:
@@ -116,7 +117,7 @@ def test_foreign_launcher_is_an_error_with_both_numbers(variable: str) -> None:
 def test_error_on_one_rank_ends_the_job_with_its_message(tmp_path: Path) -> None:
     program = tmp_path / "job.py"
     program.write_text(JOB.format(body="if world.rank == 1: raise PhysicsError('the action is NaN')"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     assert job.returncode == 3, job.stderr
     assert "hpcgauge: PhysicsError (rank 1 of 2): the action is NaN" in job.stderr
     assert "Traceback" not in job.stderr
@@ -125,7 +126,7 @@ def test_error_on_one_rank_ends_the_job_with_its_message(tmp_path: Path) -> None
 def test_bug_on_one_rank_shows_its_traceback(tmp_path: Path) -> None:
     program = tmp_path / "job.py"
     program.write_text(JOB.format(body="if world.rank == 0: raise KeyError('a bug')"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     assert job.returncode == 1, job.stderr
     assert "Traceback" in job.stderr and "KeyError (rank 0 of 2)" in job.stderr
 
@@ -133,7 +134,7 @@ def test_bug_on_one_rank_shows_its_traceback(tmp_path: Path) -> None:
 def test_error_of_all_ranks_is_told_once(tmp_path: Path) -> None:
     program = tmp_path / "job.py"
     program.write_text(JOB.format(body="raise ConfigError('beta = -1 must be positive')"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     assert job.returncode == 2, job.stderr
     assert job.stderr.count("beta = -1 must be positive") == 1
 
@@ -145,7 +146,7 @@ def test_uncaught_error_of_a_program_ends_the_job(tmp_path: Path, error: str, co
     """One rank raises while the other waits for it, without a guard."""
     program = tmp_path / "job.py"
     program.write_text(UNGUARDED.format(body=f"if world.rank == 1: raise {error}"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     name = error.partition("(")[0]
     assert job.returncode == code, job.stderr
     assert "Traceback" in job.stderr and job.stderr.count(f"{name} (rank 1 of 2) ends the job") == 1
@@ -155,7 +156,7 @@ def test_uncaught_error_of_a_program_ends_the_job(tmp_path: Path, error: str, co
 def test_program_of_several_ranks_leaves_in_peace(tmp_path: Path) -> None:
     program = tmp_path / "job.py"
     program.write_text(UNGUARDED.format(body="sys.exit(0 if sys.excepthook.former is sys.__excepthook__ else 9)"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     assert job.returncode == 0 and "ends the job" not in job.stderr, job.stderr
 
 
