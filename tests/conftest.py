@@ -45,6 +45,9 @@ hypothesis.settings.register_profile(
     "hpcgauge", derandomize=True, deadline=None, database=None, suppress_health_check=UNCHECKED
 )
 hypothesis.settings.load_profile("hpcgauge")
+# What rich and typer ask.
+OF_A_TERMINAL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS")
+OF_A_TERMINAL += ("TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLORTERM", "TERMINAL_WIDTH")
 
 
 class Ranks:
@@ -144,6 +147,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("HPCGAUGE_REQUIRE_GPU") == "1":
             pytest.fail(f"{NO_GPU}, and HPCGAUGE_REQUIRE_GPU=1")
         pytest.skip(NO_GPU)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_terminal() -> Iterator[None]:
+    """How wide and of what colors the terminal is that the tests were started from does not reach them."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in OF_A_TERMINAL:
+            patched.delenv(name, raising=False)
+        patched.setenv("TERM", "xterm")
+        yield
 
 
 @pytest.fixture(scope="session")
