@@ -22,6 +22,24 @@ with world.guard():
     {body}
     world.barrier()
 """
+# The rank that tells does not end the job before the other one does, which comes when that has told.
+LATE = """
+import time
+from pathlib import Path
+from hpcgauge.comm import world as module
+from hpcgauge.errors import ConfigError
+module.SECONDS_TO_BE_ENDED = 0
+world, told = module.World(), Path({told!r})
+def never(self, code):
+    told.touch()
+    time.sleep(600)
+if world.rank == {first}:
+    module.World.abort = never
+with world.guard():
+    while world.rank != {first} and not told.exists():
+        time.sleep(0.01)
+    raise ConfigError("beta = -1 must be positive")
+"""
 UNGUARDED = """
 import sys
 from hpcgauge.comm.world import World
@@ -137,6 +155,16 @@ def test_error_of_all_ranks_is_told_once(tmp_path: Path) -> None:
     job = run_job(2, ["python", program])
     assert job.returncode == 2, job.stderr
     assert job.stderr.count("beta = -1 must be positive") == 1
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_who_comes_first_tells_alone(tmp_path: Path, first: int) -> None:
+    """The other rank knows, however late it comes and however long the end of the job takes."""
+    program = tmp_path / "job.py"
+    program.write_text(LATE.format(first=first, told=str(tmp_path / "told")))
+    job = run_job(2, ["python", program])
+    assert job.returncode == 2 and job.stderr.count("beta = -1") == 1, job.stderr
+    assert f"hpcgauge: ConfigError (rank {first} of 2): beta = -1" in job.stderr
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "FL
 PRESENCE_VARIABLES = ("PMIX_RANK", "MPI_LOCALNRANKS", "PALS_RANKID")
 # SLURM's own step numbers from here on (interactive, batch, external) are shells, not launched processes.
 FIRST_SLURM_SHELL_STEP = 4294967290
-# So that an error of all ranks is told once, as a rule by rank 0, each waits for the message that another one tells it:
-# rank 0 so long, the others so much longer, each a little more than the one before.
-SECONDS_TO_LOOK, SECONDS_BEFORE_REPORT = 0.05, 1.0
+# So that an error of all ranks is told once, as a rule by rank 0, each looks for the message that another one tells it:
+# rank 0 so often, the others so often and more, each a little more than the one before.
+LOOKS_OF_RANK_0, LOOKS, SECONDS_BETWEEN_LOOKS = 5, 100, 0.01
 TOLD = 32767  # the tag of that message: the largest that every MPI has
 # A rank that has nothing to tell is ended by the one that has; later than this it ends the job itself.
 SECONDS_TO_BE_ENDED = 30.0
@@ -198,16 +198,13 @@ class World:
         if self.communicator is None:
             return True
         with suppress(Exception):  # MPI itself may be what is broken: the error is told in any case
-            later = SECONDS_BEFORE_REPORT * (1 + self.rank / self.size) if self.rank > 0 else 0.0
-            limit = time.monotonic() + SECONDS_TO_LOOK + later
-            while not self.communicator.Iprobe(tag=TOLD):
-                if time.monotonic() > limit:
-                    for rank in set(range(self.size)) - {self.rank}:
-                        self.communicator.Isend(numpy.empty(0), rank, TOLD)
-                    return True
-                time.sleep(0.01)
-            time.sleep(SECONDS_TO_BE_ENDED)
-            return False
+            for _ in range(int(LOOKS * (1 + self.rank / self.size)) if self.rank > 0 else LOOKS_OF_RANK_0):
+                if self.communicator.Iprobe(tag=TOLD):
+                    time.sleep(SECONDS_TO_BE_ENDED)
+                    return False
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+            for rank in set(range(self.size)) - {self.rank}:
+                self.communicator.Isend(numpy.empty(0), rank, TOLD)
         return True
 
     @contextmanager
