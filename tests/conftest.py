@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,8 @@ class Ranks:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # Processes that tests let crash leave no core, which takes time and room.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     hdf5.library()  # before a test loads an h5py with MPI, which would start it
     ranks = Ranks()
     config.pluginmanager.register(ranks, "hpcgauge-ranks")
