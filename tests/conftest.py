@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,9 +40,15 @@ from tests.support.ranks import NO_CONFIGURATIONS, NO_GPU, ROOT
 
 SECONDS_FOR_OTHER_RANKS = float(os.environ.get("HPCGAUGE_TEST_PATIENCE", "30"))
 
-# Every rank must draw the same examples.
-hypothesis.settings.register_profile("hpcgauge", derandomize=True, deadline=None, database=None)
+# Every rank must draw the same examples, and a busy machine may take its time over them.
+UNCHECKED = (hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture)
+hypothesis.settings.register_profile(
+    "hpcgauge", derandomize=True, deadline=None, database=None, suppress_health_check=UNCHECKED
+)
 hypothesis.settings.load_profile("hpcgauge")
+# What rich and typer ask.
+OF_A_TERMINAL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS")
+OF_A_TERMINAL += ("TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLORTERM", "TERMINAL_WIDTH")
 
 
 class Ranks:
@@ -116,6 +123,8 @@ class Ranks:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # Processes that tests let crash leave no core, which takes time and room.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     hdf5.library()  # before a test loads an h5py with MPI, which would start it
     ranks = Ranks()
     config.pluginmanager.register(ranks, "hpcgauge-ranks")
@@ -141,6 +150,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("HPCGAUGE_REQUIRE_GPU") == "1":
             pytest.fail(f"{NO_GPU}, and HPCGAUGE_REQUIRE_GPU=1")
         pytest.skip(NO_GPU)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_terminal() -> Iterator[None]:
+    """How wide and of what colors the terminal is that the tests were started from does not reach them."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in OF_A_TERMINAL:
+            patched.delenv(name, raising=False)
+        patched.setenv("TERM", "xterm")
+        yield
 
 
 @pytest.fixture(scope="session")

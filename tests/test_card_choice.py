@@ -216,7 +216,7 @@ NO_DRIVER = "from tests.support.emulated import Settings, install; install(Setti
 @pytest.mark.parametrize("n_ranks", [1, 2])
 def test_a_run_without_a_driver_does_not_fall_back(n_ranks: int, tmp_path: Path) -> None:
     changes = (*SMALL, *PLAIN, "lattice.device=cuda")
-    job = start_job(n_ranks, tmp_path / "run", *changes, before=NO_DRIVER, seconds=60)
+    job = start_job(n_ranks, tmp_path / "run", *changes, before=NO_DRIVER)
     lines = [line for line in job.stderr.splitlines() if line.startswith("hpcgauge: ")]
     assert job.returncode == 4 and lines and not (tmp_path / "run" / "history.jsonl").exists()
     assert all("no card can be reached" in line and "or use device = cpu" in line for line in lines)

@@ -195,7 +195,7 @@ def test_a_stored_configuration_is_read_without_its_first_links(tmp_path: Path) 
         load(tmp_path / "config.yaml")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     mass=st.floats(min_value=1e-300, max_value=1e300),
     rate=st.floats(min_value=1e-30, max_value=10, exclude_min=True),

@@ -164,6 +164,6 @@ def test_arrays_outlive_messages_under_way(world: World) -> None:
 def test_a_job_ends_with_messages_prepared_or_under_way(tmp_path: Path, body: str, code: int, text: str) -> None:
     program = tmp_path / "job.py"
     program.write_text(JOB.format(body=body))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     assert job.returncode == code and text in job.stderr, job.stderr
     assert code or not job.stderr, job.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fuzz.cases import KNOWING, Case, case
@@ -20,6 +20,7 @@ from tests.support.fuzz.pool import Worker
 from tests.support.fuzz.readers import READERS, found_in, name_of, refusals
 from tests.support.fuzz.results import fuzzed
 from tests.support.fuzz.worker import MEMORY, outcome
+from tests.support.ranks import SECONDS_OF_A_HANG
 
 pytestmark = pytest.mark.host
 
@@ -44,7 +45,7 @@ def test_cases_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_a_reader_refuses_or_reads(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     """Bytes that hypothesis chooses, and shrinks where something is wrong, before and after a knowing damage."""
@@ -85,11 +86,13 @@ def test_files_taken_apart_are_put_together_again() -> None:
     assert lookup3(b"Four score and seven years ago") == 0x17770551
 
 
-@pytest.mark.parametrize(("does", "what"), [("os.abort()", "crash (-6)"), ("time.sleep(1000)", "hang")])
-def test_a_worker_that_dies_or_hangs_is_told(tmp_path: Path, does: str, what: str) -> None:
+@pytest.mark.parametrize(
+    ("does", "what", "seconds"), [("os.abort()", "crash (-6)", SECONDS_OF_A_HANG), ("time.sleep(1000)", "hang", 1.0)]
+)
+def test_a_worker_that_dies_or_hangs_is_told(tmp_path: Path, does: str, what: str, seconds: float) -> None:
     program = tmp_path / "worker.py"
     program.write_text(f"import os, time\nprint('ready', flush=True)\ninput()\n{does}\n")
-    worker = Worker(1, (str(program),), seconds=1)
+    worker = Worker(1, (str(program),), seconds=seconds)
     try:
         found = worker.read(KINDS.index("milc"))
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import json
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.emulated import Settings, install
-from tests.support.ranks import ROOT, clean_environment
+from tests.support.ranks import ROOT, SECONDS_OF_A_HANG, clean_environment
 from tests.test_tools import fake_project, load_tool, run
 
 pytestmark = pytest.mark.host
@@ -29,7 +30,9 @@ def report(card: None, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_without_a_card_it_ends_with_one_sentence() -> None:
     command = [ROOT / "tools" / "gpu_check"]
     environment = clean_environment(CUDA_VISIBLE_DEVICES="")
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    answer = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=SECONDS_OF_A_HANG, check=False
+    )
     assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (4, "", 1)
     assert answer.stderr.startswith("gpu_check: ") and "tools/test runs the tests without one" in answer.stderr
 
@@ -72,9 +75,10 @@ def test_what_the_driver_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 def test_a_dry_run_writes_everything(report: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests themselves are left to the card: here they have run and one has failed on 2 ranks."""
-    asked = []
+    asked, signature = [], inspect.signature(report.suite.run_size)
 
-    def run_size(size: int, chosen: list[str], seconds: float) -> Any:
+    def run_size(*given: Any) -> Any:
+        size = signature.bind(*given).arguments["size"]
         asked.append(size)
         outcomes = {"a": {"outcome": "passed"}, "b": {"outcome": "failed", "text": "three is not four"}}
         return report.suite.Run(size, int(size == 2), 1.0, outcomes if size == 2 else {"a": {"outcome": "passed"}})

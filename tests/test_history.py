@@ -24,10 +24,9 @@ from tests.support.jobs import (
     run_here,
     start_job,
 )
-from tests.support.ranks import ROOT, agree, clean_environment
+from tests.support.ranks import ROOT, SECONDS_OF_A_HANG, agree, clean_environment
 
 STOPPED = 75
-SECONDS_TO_START = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def test_threads_that_share_the_work(tmp_path: Path) -> None:
 
 
 def test_on_eight_ranks(tmp_path: Path, alone: list[dict[str, Any]]) -> None:
-    job = start_job(8, tmp_path, *ONE_ONE_TWO, seconds=600)
+    job = start_job(8, tmp_path, *ONE_ONE_TWO)
     assert job.returncode == 0, job.stderr
     assert lines_of(tmp_path) == alone
 
@@ -117,12 +116,12 @@ def test_a_job_that_is_asked_to_stop_exits_with_75(tmp_path: Path, n_ranks: int,
     command = [sys.executable, "-m", "hpcgauge", *arguments(folder, *changes)]
     launcher = [str(ROOT / "tools" / "mpirun"), "-n", str(n_ranks)] if n_ranks > 1 else []
     with Popen([*launcher, *command], env=clean_environment(), stdout=PIPE, stderr=PIPE, text=True) as job:
-        limit = time.monotonic() + SECONDS_TO_START
+        limit = time.monotonic() + SECONDS_OF_A_HANG
         while not (folder / "history.jsonl").exists() or len(lines_of(folder)) < 4:
             assert job.poll() is None and time.monotonic() < limit, job.communicate()[1]
             time.sleep(0.02)
         job.send_signal(asking)
-        said = job.communicate(timeout=60)[1]
+        said = job.communicate(timeout=SECONDS_OF_A_HANG)[1]
     assert job.returncode == STOPPED, said
     done = len(lines_of(folder))
     assert f"stopped after trajectory {done}" in said and "Traceback" not in said

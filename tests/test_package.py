@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hpcgauge._version import VERSION
-from tests.support.ranks import ROOT
+from tests.support.ranks import ROOT, SECONDS_OF_A_HANG
 
 # What is tried in the fresh environment: the import, every kernel header, the marker of types, the licence.
 TRIAL = """
@@ -36,7 +36,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The source archive, and the wheel that is built from it."""
     folder = tmp_path_factory.mktemp("archives")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(copy_of_tree(folder))]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS_OF_A_HANG)
     assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
     return next(folder.glob("*.tar.gz")), next(folder.glob("*.whl"))
 
@@ -79,7 +79,7 @@ def test_wheel_installs_and_imports_in_a_fresh_environment(archives: tuple[Path,
     venv.create(environment, with_pip=False, symlinks=True)
     python = environment / "bin" / "python"
     command = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", archives[1]]
-    installed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    installed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS_OF_A_HANG)
     assert installed.returncode == 0, installed.stderr
     lent = [item for item in sys.path if item.endswith("site-packages")]
     (next((environment / "lib").glob("python*/site-packages")) / "lent.pth").write_text("\n".join(lent) + "\n")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcgauge.comm.world import World
@@ -17,7 +20,7 @@ from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.folder import RunFolder
 from hpcgauge.io.record import BEGINNING, History, read_history
 from tests.support.disk import small_disk
-from tests.support.ranks import agree, clean_environment
+from tests.support.ranks import SECONDS_OF_A_HANG, agree, clean_environment
 
 
 @pytest.mark.ranks
@@ -61,7 +64,6 @@ def test_a_changed_history_is_refused(world: World, shared_tmp_path: Path) -> No
             History(path, world).truncate_to(mark)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_keep_all_their_digits(tmp_path: Path, value: float) -> None:
     path = tmp_path / "history.jsonl"
@@ -114,7 +116,9 @@ def test_a_second_run_is_kept_out(world: World, shared_tmp_path: Path) -> None:
     agree(world, (path / "lock").is_file(), "the file stays")
 
 
-def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has locked the folder."""
     program = (
         "import os, sys; from hpcgauge.comm.world import World; from hpcgauge.io.folder import RunFolder\n"
         "RunFolder(sys.argv[1], World.alone()).lock(); print('locked', flush=True); sys.stdin.read()"
@@ -122,15 +126,32 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, str(tmp_path)]
     with subprocess.Popen(
         command, env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None and other.stdout.readline() == "locked\n"
-        folder = RunFolder(tmp_path, World.alone())
-        with pytest.raises(ConfigError, match=f"is in use by process {other.pid} on "):
-            folder.lock()
-        other.kill()
-        other.wait()
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "locked\n"
+        yield process
+
+
+def test_the_lock_ends_with_its_process(tmp_path: Path, other: subprocess.Popen[str]) -> None:
+    folder = RunFolder(tmp_path, World.alone())
+    with pytest.raises(ConfigError, match=f"is in use by process {other.pid} on "):
         folder.lock()
-        folder.unlock()
+    other.kill()
+    other.wait()
+    folder.lock()
+    folder.unlock()
+
+
+def test_the_next_run_waits_for_the_end_of_the_last(
+    tmp_path: Path, other: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpcgauge.io.folder.SECONDS_FOR_THE_LAST", SECONDS_OF_A_HANG)
+    end = threading.Timer(0.5, other.kill)
+    end.start()
+    folder = RunFolder(tmp_path, World.alone())
+    folder.lock()
+    end.join()
+    assert other.wait() == -signal.SIGKILL
+    folder.unlock()
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

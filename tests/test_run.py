@@ -19,7 +19,7 @@ from hpcgauge.io.checkpoint import numbered
 from hpcgauge.io.network import read_network
 from hpcgauge.report.summary import LABELS
 from tests.support.jobs import EVERYTHING, PLAIN, SMALL, described, lines_of, run_here
-from tests.support.ranks import ROOT, agree, clean_environment
+from tests.support.ranks import ROOT, SECONDS_OF_A_HANG, agree, clean_environment
 
 CONTROL_NAMES = ("nothing", "weight", "stout", "network_alone")
 FIELDS = {"trajectory", "phase", "accepted", "dH", "dH_guide", "plaquette", "solver_steps", "seconds"}
@@ -225,7 +225,9 @@ def test_shipped_configurations_are_whole(name: str) -> None:
 def test_validation(only: str, exit_code: int, n_rows: int) -> None:
     """What tools/validate starts, a quick part of it."""
     command = [sys.executable, str(ROOT / "tools" / "validation"), "--quick", "--json", "--only", only]
-    answer = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=300, check=False)
+    answer = subprocess.run(
+        command, env=clean_environment(), capture_output=True, text=True, timeout=SECONDS_OF_A_HANG, check=False
+    )
     assert answer.returncode == exit_code, answer.stderr
     rows = json.loads(answer.stdout)["rows"]
     assert len(rows) == n_rows and all(row["is_good"] for row in rows)

@@ -21,7 +21,7 @@ from hpcgauge.io.checkpoint import LATEST, keep_last, newest_valid, numbered, re
 from hpcgauge.io.container import MAX_ATTRIBUTES, Contents, table_of
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.seal import FOOTER, MAGIC, Table
-from tests.support.ranks import ROOT, agree
+from tests.support.ranks import ROOT, SECONDS_OF_A_HANG, agree
 
 pytestmark = pytest.mark.hdf5
 # Written by the program that knew schema 1 only.
@@ -148,7 +148,7 @@ def test_a_seal_of_brackets_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
-        ("while True: pass", "does not come to an end with it in 1 s"),
+        ("while True: pass", "does not come to an end with it in 2 s"),
         ("import os; os.abort()", "exit -6"),
         ("import sys; sys.exit('bad symbol table')", "bad symbol table"),
         ("print('{}')", "cannot be read"),
@@ -158,7 +158,8 @@ def test_hdf5_may_hang_and_crash_over_a_file_without_seal(
     program: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unsealed, "PROGRAM", program)
-    monkeypatch.setattr(unsealed, "SECONDS", 1)
+    monkeypatch.setattr(unsealed, "SECONDS", 2)
+    monkeypatch.setattr(unsealed, "PATIENCE", SECONDS_OF_A_HANG)
     with pytest.raises(FileFormatError, match=f"no whole HDF5 file of hpcgauge.*{sentence}"):
         table_of(SCHEMA_1)
 

@@ -28,7 +28,7 @@ KILLS = (
     "job killed at any moment",
 )
 # Random moments may miss a place: then there are a few kills more.
-MOST_KILLS, MOST_CHAINS = 25, 4
+MOST_KILLS, MOST_CHAINS = 100, 20
 N_CHECKPOINTS = 5
 # Each strikes at the next checkpoint.
 FAULTS = {

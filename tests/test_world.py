@@ -11,7 +11,7 @@ import pytest
 
 from hpcgauge.comm.world import World, launcher_size
 from hpcgauge.errors import ConfigError, DeviceError, FileFormatError, PhysicsError, exit_code
-from tests.support.ranks import agree, clean_environment, run_job
+from tests.support.ranks import SECONDS_OF_A_HANG, agree, clean_environment, run_job
 
 JOB = """
 import sys
@@ -21,6 +21,24 @@ world = World()
 with world.guard():
     {body}
     world.barrier()
+"""
+# The rank that tells does not end the job before the other one does, which comes when that has told.
+LATE = """
+import time
+from pathlib import Path
+from hpcgauge.comm import world as module
+from hpcgauge.errors import ConfigError
+module.SECONDS_TO_BE_ENDED = 0
+world, told = module.World(), Path({told!r})
+def never(self, code):
+    told.touch()
+    time.sleep(600)
+if world.rank == {first}:
+    module.World.abort = never
+with world.guard():
+    while world.rank != {first} and not told.exists():
+        time.sleep(0.01)
+    raise ConfigError("beta = -1 must be positive")
 """
 UNGUARDED = """
 import sys
@@ -76,7 +94,8 @@ def run_alone(program: str, **variables: str) -> subprocess.CompletedProcess[str
     """The finished Python program, started without a launcher but with these variables."""
     command = [sys.executable, "-c", program]
     environment = clean_environment(**variables)
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    limit = SECONDS_OF_A_HANG
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=limit)
 
 
 def test_one_rank_never_loads_mpi() -> None:
@@ -116,7 +135,7 @@ def test_foreign_launcher_is_an_error_with_both_numbers(variable: str) -> None:
 def test_error_on_one_rank_ends_the_job_with_its_message(tmp_path: Path) -> None:
     program = tmp_path / "job.py"
     program.write_text(JOB.format(body="if world.rank == 1: raise PhysicsError('the action is NaN')"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     assert job.returncode == 3, job.stderr
     assert "hpcgauge: PhysicsError (rank 1 of 2): the action is NaN" in job.stderr
     assert "Traceback" not in job.stderr
@@ -125,7 +144,7 @@ def test_error_on_one_rank_ends_the_job_with_its_message(tmp_path: Path) -> None
 def test_bug_on_one_rank_shows_its_traceback(tmp_path: Path) -> None:
     program = tmp_path / "job.py"
     program.write_text(JOB.format(body="if world.rank == 0: raise KeyError('a bug')"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     assert job.returncode == 1, job.stderr
     assert "Traceback" in job.stderr and "KeyError (rank 0 of 2)" in job.stderr
 
@@ -133,9 +152,19 @@ def test_bug_on_one_rank_shows_its_traceback(tmp_path: Path) -> None:
 def test_error_of_all_ranks_is_told_once(tmp_path: Path) -> None:
     program = tmp_path / "job.py"
     program.write_text(JOB.format(body="raise ConfigError('beta = -1 must be positive')"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     assert job.returncode == 2, job.stderr
     assert job.stderr.count("beta = -1 must be positive") == 1
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_who_comes_first_tells_alone(tmp_path: Path, first: int) -> None:
+    """The other rank knows, however late it comes and however long the end of the job takes."""
+    program = tmp_path / "job.py"
+    program.write_text(LATE.format(first=first, told=str(tmp_path / "told")))
+    job = run_job(2, ["python", program])
+    assert job.returncode == 2 and job.stderr.count("beta = -1") == 1, job.stderr
+    assert f"hpcgauge: ConfigError (rank {first} of 2): beta = -1" in job.stderr
 
 
 @pytest.mark.parametrize(
@@ -145,7 +174,7 @@ def test_uncaught_error_of_a_program_ends_the_job(tmp_path: Path, error: str, co
     """One rank raises while the other waits for it, without a guard."""
     program = tmp_path / "job.py"
     program.write_text(UNGUARDED.format(body=f"if world.rank == 1: raise {error}"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     name = error.partition("(")[0]
     assert job.returncode == code, job.stderr
     assert "Traceback" in job.stderr and job.stderr.count(f"{name} (rank 1 of 2) ends the job") == 1
@@ -155,7 +184,7 @@ def test_uncaught_error_of_a_program_ends_the_job(tmp_path: Path, error: str, co
 def test_program_of_several_ranks_leaves_in_peace(tmp_path: Path) -> None:
     program = tmp_path / "job.py"
     program.write_text(UNGUARDED.format(body="sys.exit(0 if sys.excepthook.former is sys.__excepthook__ else 9)"))
-    job = run_job(2, ["python", program], seconds=30)
+    job = run_job(2, ["python", program])
     assert job.returncode == 0 and "ends the job" not in job.stderr, job.stderr
 
 

@@ -37,7 +37,6 @@ KERNELS = (
 MASS, TOLERANCE, REPETITIONS = 0.5, {"double": 1e-10, "single": 1e-5}, 3
 # Kernels are compiled at their first use, and ranks share the card.
 SUITE = {"HPCGAUGE_REQUIRE_GPU": "1", "HPCGAUGE_DEVICE": "cuda", "HPCGAUGE_SHARE_CARDS": "1"}
-SUITE_SECONDS = 3600.0
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
@@ -58,7 +57,7 @@ def tests() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for size in suite.SIZES:
         print(f"== tests on {size} rank(s)", flush=True)
-        run = suite.run_size(size, [], SUITE_SECONDS)
+        run = suite.run_size(size, [], suite.SECONDS_PER_TEST, dict(os.environ))
         counts = {outcome: run.count(outcome) for outcome in ("passed", "failed", "skipped", "not run")}
         bad = {name: item for name, item in run.outcomes.items() if item["outcome"] in ("failed", "not run")}
         texts = {name: item.get("text", item["outcome"])[-2000:] for name, item in bad.items()}

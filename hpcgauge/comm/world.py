@@ -8,7 +8,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NoReturn, final
 
@@ -23,8 +23,12 @@ SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "FL
 PRESENCE_VARIABLES = ("PMIX_RANK", "MPI_LOCALNRANKS", "PALS_RANKID")
 # SLURM's own step numbers from here on (interactive, batch, external) are shells, not launched processes.
 FIRST_SLURM_SHELL_STEP = 4294967290
-# A rank other than 0 waits this long before it reports, so that an error of all ranks is told once, by rank 0.
-SECONDS_BEFORE_REPORT = 1.0
+# So that an error of all ranks is told once, as a rule by rank 0, each looks for the message that another one tells it:
+# rank 0 so often, the others so often and more, each a little more than the one before.
+LOOKS_OF_RANK_0, LOOKS, SECONDS_BETWEEN_LOOKS = 5, 100, 0.01
+TOLD = 32767  # the tag of that message: the largest that every MPI has
+# A rank that has nothing to tell is ended by the one that has; later than this it ends the job itself.
+SECONDS_TO_BE_ENDED = 30.0
 
 
 def launcher_size(environment: Mapping[str, str]) -> int | None:
@@ -189,6 +193,20 @@ class World:
             self.communicator.Abort(code)
         raise SystemExit(code)
 
+    def speaks(self) -> bool:
+        """True if this rank is to tell why the job ends, which the others know then; False if another one does."""
+        if self.communicator is None:
+            return True
+        with suppress(Exception):  # MPI itself may be what is broken: the error is told in any case
+            for _ in range(int(LOOKS * (1 + self.rank / self.size)) if self.rank > 0 else LOOKS_OF_RANK_0):
+                if self.communicator.Iprobe(tag=TOLD):
+                    time.sleep(SECONDS_TO_BE_ENDED)
+                    return False
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+            for rank in set(range(self.size)) - {self.rank}:
+                self.communicator.Isend(numpy.empty(0), rank, TOLD)
+        return True
+
     @contextmanager
     def guard(self) -> Iterator[None]:
         """A block whose uncaught error ends the whole job within seconds, with this rank's message and its exit code.
@@ -202,12 +220,11 @@ class World:
             raise
         except BaseException as error:
             code = exit_code(error)
-            if self.rank > 0:
-                time.sleep(SECONDS_BEFORE_REPORT)
-            if code == 1 or os.environ.get("HPCGAUGE_TRACEBACK"):
-                traceback.print_exc()
-            where = f" (rank {self.rank} of {self.size})" if self.size > 1 else ""
-            print(f"hpcgauge: {type(error).__name__}{where}: {error}", file=sys.stderr, flush=True)
+            if self.speaks():
+                if code == 1 or os.environ.get("HPCGAUGE_TRACEBACK"):
+                    traceback.print_exc()
+                where = f" (rank {self.rank} of {self.size})" if self.size > 1 else ""
+                print(f"hpcgauge: {type(error).__name__}{where}: {error}", file=sys.stderr, flush=True)
             self.abort(code)
 
 
@@ -220,10 +237,9 @@ class _JobEnd:
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         try:
-            if self.world.rank > 0:
-                time.sleep(SECONDS_BEFORE_REPORT)
-            self.former(kind, error, trace)
-            where = f"rank {self.world.rank} of {self.world.size}"
-            print(f"hpcgauge: {kind.__name__} ({where}) ends the job", file=sys.stderr, flush=True)
+            if self.world.speaks():
+                self.former(kind, error, trace)
+                where = f"rank {self.world.rank} of {self.world.size}"
+                print(f"hpcgauge: {kind.__name__} ({where}) ends the job", file=sys.stderr, flush=True)
         finally:
             self.world.abort(exit_code(error))

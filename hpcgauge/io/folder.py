@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,9 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.durable import make_folder
+
+# A launcher that kills its ranks may end before they are gone: a job that is started again at once waits for them.
+SECONDS_FOR_THE_LAST = 2.0
 
 
 @final
@@ -88,7 +92,7 @@ class RunFolder:
         """Locks a file of the folder and writes into it who did. On rank 0."""
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError:
             holder = os.pread(descriptor, 256, 0).decode(errors="replace").strip() or "another process"
             os.close(descriptor)
@@ -108,3 +112,15 @@ class RunFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _lock(descriptor: int) -> None:
+    """Returns with the lock; BlockingIOError if another process holds it for longer than the end of one takes."""
+    limit = time.monotonic() + SECONDS_FOR_THE_LAST
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > limit:
+                raise
+        time.sleep(0.05)

@@ -20,7 +20,7 @@ from hpcgauge.fields.host import host_lanes
 from hpcgauge.kernels.cache import cache_folder
 from hpcgauge.kernels.compiler import find_compiler
 
-SECONDS_FOR_A_PROBE = 30
+SECONDS_FOR_A_PROBE = 120
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 # There is one of these where there is a card, the last in Windows' Linux.
 SIGNS_OF_A_CARD = ("/proc/driver/nvidia", "/dev/nvidia0", "/dev/dxg")

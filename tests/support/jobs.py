@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import re
 import subprocess
@@ -16,7 +17,7 @@ from hpcgauge.comm.world import World
 from hpcgauge.config import Run, load
 from hpcgauge.io.record import read_history
 from hpcgauge.run import run
-from tests.support.ranks import ROOT, clean_environment, run_job
+from tests.support.ranks import ROOT, SECONDS_OF_A_HANG, clean_environment, run_job
 
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 # One trajectory, one update, two trajectories of physics.
@@ -80,17 +81,23 @@ def arguments(folder: Path, *changes: str, config: Path = QUICKSTART) -> list[st
     return ["run", str(config), "--out", str(folder), *(item for change in changes for item in ("--set", change))]
 
 
-def start_job(
-    n_ranks: int, folder: Path, *changes: str, before: str = "", seconds: float = 120
-) -> subprocess.CompletedProcess[str]:
+def start_job(n_ranks: int, folder: Path, *changes: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """The finished job `hpcgauge run` on ranks of its own, after the Python lines `before` on each of them."""
     code = f"{before}\nfrom hpcgauge.__main__ import main\nmain()"
     command = [sys.executable, "-c", code, *arguments(folder, *changes)]
     if n_ranks > 1:
-        return run_job(n_ranks, command, seconds)
-    return subprocess.run(
-        command, env=clean_environment(), capture_output=True, text=True, timeout=seconds, check=False
-    )
+        job = run_job(n_ranks, command)
+        wait_for_the_last(folder)
+        return job
+    limit = SECONDS_OF_A_HANG
+    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=limit, check=False)
+
+
+def wait_for_the_last(folder: Path) -> None:
+    """Returns when no rank of an ended job holds the folder: a launcher that kills its ranks may end before them."""
+    if (folder / "lock").is_file():
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def told_once(job: subprocess.CompletedProcess[str], n_ranks: int) -> str:

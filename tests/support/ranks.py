@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # Reasons to skip that are no fault of the suite; the suite counts them and says them aloud.
 NO_GPU = "no CUDA device on this machine"
 NO_CONFIGURATIONS = "no folder with shared configurations"
+# Whatever a test starts takes seconds; longer than this, on a machine however busy, only if it hangs.
+SECONDS_OF_A_HANG = 600.0
 LAUNCHER_VARIABLES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL", "HYD", "SLURM_")
 
 
@@ -31,7 +33,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return kept | extra
 
 
-def run_job(n_ranks: int, command: Sequence[str | Path], seconds: float = 120) -> subprocess.CompletedProcess[str]:
+def run_job(n_ranks: int, command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
     """The finished job of `command` on its own ranks, with exit code and texts."""
     return subprocess.run(
         [ROOT / "tools" / "mpirun", "-n", str(n_ranks), *command],
@@ -39,6 +41,6 @@ def run_job(n_ranks: int, command: Sequence[str | Path], seconds: float = 120) -
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=SECONDS_OF_A_HANG,
         check=False,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.faults.library import Event, Fault, events, variables
 from tests.support.jobs import SMALL, arguments
-from tests.support.ranks import ROOT, clean_environment
+from tests.support.ranks import ROOT, SECONDS_OF_A_HANG, clean_environment
 
 # A checkpoint after each trajectory of some hundredths of a second.
 THERMALISE, TRAIN, PRODUCE = 2, 5, 7
@@ -24,9 +24,7 @@ CONFIGURATION = (
     f"chain.produce={PRODUCE}",
 )
 TRAJECTORIES = THERMALISE + TRAIN + PRODUCE
-# A job that takes longer hangs: it needs some seconds.
-SECONDS_FOR_A_JOB = 90.0
-SECONDS_TO_VANISH = 15.0
+SECONDS_TO_VANISH = 120.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class Workplace:
 def _waited(process: subprocess.Popen[bytes], logs: Path, kill_after: float | None) -> int | None:
     """The exit code; None if the job hung and was ended from here."""
     try:
-        return process.wait(SECONDS_FOR_A_JOB if kill_after is None else kill_after)
+        return process.wait(SECONDS_OF_A_HANG if kill_after is None else kill_after)
     except subprocess.TimeoutExpired:
         _kill(process, logs)
         return None if kill_after is None else process.wait()

@@ -15,7 +15,6 @@ from tests.support.torture.job import TRAJECTORIES
 # A disturbance comes within so many trajectories, so that the chain goes on between two of them.
 REACH = 2.0
 SECONDS_OF_A_START = (0.3, 2.5)
-MICROSECONDS_OF_A_TRAJECTORY = 60_000
 # How much rarer than others are the calls that a whole run makes once.
 RARE = 0.1
 # Calls that are missing after the first checkpoints: there is nothing old to remove.
@@ -79,8 +78,9 @@ class Disturbance:
 class Plan:
     """Disturbances drawn from a seed, at the calls that the undisturbed job has made."""
 
-    def __init__(self, logs: list[list[Event]], seed: int) -> None:
-        self._random = random.Random(seed)
+    def __init__(self, logs: list[list[Event]], seconds: float, seed: int) -> None:
+        """`seconds`: those of a trajectory there."""
+        self._random, self._seconds = random.Random(seed), seconds
         made = [[e for e in log if e.word == "begin" and "locktest" not in e.path] for log in logs]
         self._calls = Counter((rank, event.call, event.kind) for rank, log in enumerate(made) for event in log)
         self._before_computing = _before_computing(made)
@@ -92,7 +92,7 @@ class Plan:
             return Disturbance(kind, kill_after=self._random.uniform(*SECONDS_OF_A_START))
         site, number = self._site(kind, path)
         if kind.action.endswith("later"):
-            argument = self._random.randrange(MICROSECONDS_OF_A_TRAJECTORY)
+            argument = int(1e6 * self._seconds * self._random.random())
         else:
             argument = self._random.choice(kind.errors)
         return Disturbance(kind, Fault(*site, number, kind.action, argument))

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from hpcgauge.io.record import read_history
 from tests.support.faults.library import compiled
 from tests.support.jobs import lines_of
 from tests.support.torture.job import TRAJECTORIES, Ended, Workplace
@@ -86,7 +88,8 @@ class Torture:
         self.reference = lines_of(folder / "undisturbed")
         assert len(self.reference) == TRAJECTORIES
         self.has_pointer = has_pointer(undisturbed.logs[0])
-        self.plan = Plan(undisturbed.logs, seed)
+        seconds = [record["seconds"] for record in read_history(folder / "undisturbed" / "history.jsonl")]
+        self.plan = Plan(undisturbed.logs, median(seconds), seed)
         self.results = Results()
 
     def run(self, n_rounds: int, say: Callable[[str], None] = print) -> Results:
