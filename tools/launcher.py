@@ -84,7 +84,7 @@ def settings(kind: str, version: str, arguments: list[str]) -> tuple[list[str], 
     if not HOST_OPTIONS & set(arguments) and not any(name in os.environ for name in SCHEDULERS):
         shared = "vader" if "v4." in version or "v3." in version else "sm"
         variables |= {"OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": f"self,{shared}"}
-        if shutil.disk_usage("/dev/shm").free < n_ranks * SHARED_MEMORY_PER_RANK:
+        if not os.path.isdir("/dev/shm") or shutil.disk_usage("/dev/shm").free < n_ranks * SHARED_MEMORY_PER_RANK:
             variables[f"OMPI_MCA_btl_{shared}_backing_directory"] = os.environ.get("TMPDIR", "/tmp")
     binding = [] if "--bind-to" in arguments else ["--bind-to", "none"]
     return ["--oversubscribe", *binding], variables
