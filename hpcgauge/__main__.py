@@ -90,16 +90,15 @@ def info(
 
     world = World()
     with world.guard():
-        from hpcgauge.report.gauge_info import in_words
-        from hpcgauge.report.info import describe, is_gauge_file
+        from hpcgauge.report import gauge_info
+        from hpcgauge.report import info as information
         from hpcgauge.report.printing import print_pairs
 
-        facts = describe(file, world, _extent(extent))
+        facts = information.describe(file, world, _extent(extent))
         if world.rank == 0 and as_json:
             print(json.dumps(facts, indent=2, default=str))
         elif world.rank == 0:
-            is_words = is_gauge_file(facts)
-            print_pairs(in_words(facts) if is_words else {k: v for k, v in facts.items() if v is not None})
+            print_pairs((gauge_info if information.is_gauge_file(facts) else information).in_words(facts))
 
 
 @app.command()
