@@ -100,7 +100,8 @@ def acceptances(run: RunFolder) -> Panel | None:
     for marker, label in (("o", "accepted"), ("s", "2 P(δH < 0)"), ("D", "erfc(√⟨δH⟩/2)")):
         axes.plot([], [], marker, color=MUTED, markersize=5, label=label,
                   markerfacecolor=MUTED if marker == "o" else "white")  # fmt: skip
-    axes.set_yticks(range(len(chains)), [f"{name}\n({len(chain)})" for name, chain, _ in chains])
+    between = "\n" if len(chains) <= 6 else " "
+    axes.set_yticks(range(len(chains)), [f"{name}{between}({len(chain)})" for name, chain, _ in chains])
     axes.set_ylim(len(chains) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     figure.legend(loc="outside upper center", ncols=3, handletextpad=0.3, columnspacing=1.2)

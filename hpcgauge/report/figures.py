@@ -181,6 +181,8 @@ def _phases(axes: Axes, history: History) -> None:
 def _right_labels(axes: Axes, labels: list[tuple[str, float, str]]) -> None:
     """Writes labels at the right edge at their heights, moved apart where they would overlap."""
     bottom, top = axes.get_ylim()
+    if not labels:
+        return
     labels = sorted(labels, key=lambda label: label[1])
     heights = _apart([height for _, height, _ in labels], 0.065 * (top - bottom), bottom, top)
     for (text, _, color), height in zip(labels, heights, strict=True):
