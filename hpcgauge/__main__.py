@@ -54,7 +54,8 @@ def run(
 
     world = World()
     with world.guard():
-        described, folder = _load(config, changes), out or Path("runs") / config.stem
+        folder = out or Path("runs") / config.stem
+        described = _load(config, changes, has_begun=(folder / "checkpoint" / "latest").is_file())
         from hpcgauge.run import run as run_chain
 
         results = run_chain(described, folder, fresh, Console(stderr=True), world)
@@ -273,10 +274,10 @@ def _extent(text: str | None) -> tuple[int, ...] | None:
     return None if text is None else parsed_extent(text)
 
 
-def _load(config: Path, changes: list[str] | None) -> Run:
+def _load(config: Path, changes: list[str] | None, has_begun: bool = False) -> Run:
     from hpcgauge.config import load
 
-    return load(config, changes or [])
+    return load(config, changes or [], has_begun)
 
 
 if __name__ == "__main__":
