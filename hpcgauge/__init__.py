@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -87,7 +88,7 @@ __all__ = ["__version__", *PUBLIC]
 
 def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
-        raise AttributeError(f"module 'hpcgauge' has no attribute {name!r}")
+        raise AttributeError(f"module 'hpcgauge' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     place, _, attribute = PUBLIC[name].partition(":")
     module = import_module(f"hpcgauge.{place}")
     return module if PUBLIC[name].endswith(":") else getattr(module, attribute or name)

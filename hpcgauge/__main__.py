@@ -57,7 +57,8 @@ def run(
 
     world = World()
     with world.guard():
-        described, folder = _load(config, changes), out or Path("runs") / config.stem
+        folder = out or Path("runs") / config.stem
+        described = _load(config, changes, has_begun=(folder / "checkpoint" / "latest").is_file())
         from hpcgauge.run import run as run_chain
 
         results = run_chain(described, folder, fresh, Console(stderr=True), world)
@@ -93,16 +94,15 @@ def info(
 
     world = World()
     with world.guard():
-        from hpcgauge.report.gauge_info import in_words
-        from hpcgauge.report.info import describe, is_gauge_file
+        from hpcgauge.report import gauge_info
+        from hpcgauge.report import info as information
         from hpcgauge.report.printing import print_pairs
 
-        facts = describe(file, world, _extent(extent))
+        facts = information.describe(file, world, _extent(extent))
         if world.rank == 0 and as_json:
             print(json.dumps(facts, indent=2, default=str))
         elif world.rank == 0:
-            is_words = is_gauge_file(facts)
-            print_pairs(in_words(facts) if is_words else {k: v for k, v in facts.items() if v is not None})
+            print_pairs((gauge_info if information.is_gauge_file(facts) else information).in_words(facts))
 
 
 @app.command()
@@ -289,10 +289,10 @@ def _extent(text: str | None) -> tuple[int, ...] | None:
     return None if text is None else parsed_extent(text)
 
 
-def _load(config: Path, changes: list[str] | None) -> Run:
+def _load(config: Path, changes: list[str] | None, has_begun: bool = False) -> Run:
     from hpcgauge.config import load
 
-    return load(config, changes or [])
+    return load(config, changes or [], has_begun)
 
 
 if __name__ == "__main__":

@@ -260,6 +260,16 @@ def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch)
         compiler.find_compiler.cache_clear()
 
 
+def test_a_compiler_that_was_named_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    compiler.find_compiler.cache_clear()
+    try:
+        with pytest.raises(DeviceError, match=r"CXX = 'no-such-compiler' is no program; set CXX to the path"):
+            compiler.find_compiler()
+    finally:
+        compiler.find_compiler.cache_clear()
+
+
 def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPCGAUGE_CACHE", "/proc/nothing/here")
     with pytest.raises(DeviceError, match="HPCGAUGE_CACHE"):

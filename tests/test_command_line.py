@@ -164,6 +164,13 @@ def test_info_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert call("info", str(path), "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["kind"] == "network" and facts["layers"] == [[0.1, 0.2, 0.3, 0.4]] and facts["reach"] == 3
+    named = NetworkFile(
+        {"numbers": numpy.array([0.5, 0.25])}, "hypercubic", 3, 2, {"names": ["weight.1", "network.1.0"]}
+    )
+    save_network(path, World.alone(), named)
+    assert call("info", str(path)) == 0
+    shown = capsys.readouterr().out
+    assert '"weight.1": 0.5' in shown and '"network.1.0": 0.25' in shown and '"names"' not in shown
     path.write_bytes(path.read_bytes()[:100])
     assert call("info", str(path)) == 2
     gauge = ROOT.parent / "shared" / "configurations" / "nersc.l8t4b3360"

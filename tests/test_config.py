@@ -132,6 +132,11 @@ def test_what_is_wrong_is_refused_in_one_sentence(tmp_path: Path, override: str,
     assert "\n" not in message and message.startswith(str(path)) and all(word in message for word in words)
 
 
+def test_what_follows_from_a_wrong_value_is_not_wrong_too() -> None:
+    with pytest.raises(ConfigError, match=r"^lattice.extent = 8 is not possible.*at least 2 each\)$"):
+        parse(TEXT, ["lattice.extent=8"])
+
+
 def test_what_is_wrong_in_the_file_is_refused_too(tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     for text, word in (
@@ -191,6 +196,7 @@ def test_a_stored_configuration_is_read_without_its_first_links(tmp_path: Path) 
     run = parse(TEXT, ["start=gone.ildg"])
     (tmp_path / "config.yaml").write_text(resolved_yaml(run))
     assert read(tmp_path / "config.yaml") == run
+    assert load(tmp_path / "config.yaml", has_begun=True) == run
     with pytest.raises(ConfigError, match=r"gone\.ildg is no file"):
         load(tmp_path / "config.yaml")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy
@@ -103,3 +105,41 @@ def test_one_row_of_start_values_serves_all_layers() -> None:
     guide = guide_of(described(*SMALL, network))
     assert guide is not None
     numpy.testing.assert_array_equal(guide.parameters, [0, 0.1, 0.2, 0.3] * 3)
+
+
+PLAQUETTE = hg.PlaquetteAction(beta=2.0)
+WRONG = {
+    "G must be a Rotation": lambda U, chi: hg.gauge_rotate(U, U),
+    "inner: y is .*vectors.*, x is .*links": lambda U, chi: hg.inner(U, chi),
+    "combine: y is .*links.*, out is .*vectors": lambda U, chi: hg.add(chi, U),
+    "be one object: make both": lambda U, chi: hg.inner(U, hg.Links.unit(hg.Lattice((2, 2, 2, 4), colors=2))),
+    r"shape \(2, 2, 2\); \(4, 2, 2, 2, 2\) is right": lambda U, chi: hg.ColorVector.from_numpy(
+        U.lattice, numpy.zeros((2, 2, 2))
+    ),
+    "scheme = 'omelyan' must be a Scheme": lambda U, chi: hg.HMC(PLAQUETTE, scheme="omelyan", steps=2),
+    "steps = 2.5 must be an integer": lambda U, chi: hg.HMC(PLAQUETTE, steps=2.5),
+    "beta = nan must be finite": lambda U, chi: hg.PlaquetteAction(beta=float("nan")),
+    "seed = -1 must be at least 0": lambda U, chi: hg.State(U, seed=-1),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_objects_are_refused_where_they_are_given(lattice: hg.Lattice, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        WRONG[words](hg.Links.unit(lattice), hg.ColorVector.zeros(lattice))
+
+
+def test_a_name_that_is_not_there_has_a_near_one() -> None:
+    wrong = subprocess.run(
+        [sys.executable, "-c", "import hpcgauge as hg; hg.plaquete"], capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 1 and "Did you mean: 'plaquette'?" in wrong.stderr
+
+
+def test_objects_say_what_they_are(lattice: hg.Lattice) -> None:
+    action = hg.PlaquetteAction(beta=2) + 1.5 * hg.Transformed(hg.PlaquetteAction(beta=1), hg.CovNet([[0.1]]))
+    assert repr(action) == "1 * PlaquetteAction(beta=2) + 1.5 * Transformed(PlaquetteAction(beta=1), CovNet(1 layer))"
+    assert repr(hg.HMC(PLAQUETTE, steps=7)) == "HMC(1 * PlaquetteAction(beta=2), steps=7, length=1)"
+    assert repr(hg.HMC(PLAQUETTE, PLAQUETTE, steps=7)).count("PlaquetteAction") == 2
+    assert repr(hg.Cask([[0.1] * 4] * 2)) == "Cask(2 layers, reach=3, 'hypercubic')"
+    assert "mass=0.3, boundary=(1, 1, 1, -1)" in repr(hg.Staggered(hg.Links.unit(lattice), mass=0.3))

@@ -229,7 +229,7 @@ class Clock:
 
 def show(is_terminal: bool, enabled: bool = True) -> str:
     clock, file = Clock(), io.StringIO()
-    console = Console(file=file, force_terminal=is_terminal, width=120, color_system=None)
+    console = Console(file=file, force_terminal=is_terminal, width=80, color_system=None)
     with Progress(enabled, {"thermalise": 10, "produce": 100}, console, clock) as progress:
         for phase, count in (("thermalise", 10), ("produce", 50)):
             progress.start_phase(phase, {"thermalise": 10, "produce": 100}[phase])

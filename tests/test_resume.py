@@ -181,4 +181,5 @@ def test_other_physics_is_refused_and_named(whole: Path, change: str, key: str) 
     before = lines_of(whole)
     with pytest.raises(ConfigError, match="was started with another") as refused:
         run_here(described(*LONGER, change), whole, World.alone())
-    assert key in str(refused.value) and lines_of(whole) == before
+    new = "left out" if key.startswith("guide.fermion.0.network.k") else change.partition("=")[2]
+    assert f"{key} (" in str(refused.value) and f", not {new})" in str(refused.value) and lines_of(whole) == before

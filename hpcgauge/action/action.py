@@ -128,6 +128,9 @@ class Sum(AbstractAction):
         self.terms = tuple(term for term, _ in flat)
         self.weights = numpy.array([weight for _, weight in flat])
 
+    def __repr__(self) -> str:
+        return " + ".join(f"{weight:g} * {term!r}" for term, weight in zip(self.terms, self.weights, strict=True))
+
     @property
     def slot(self) -> Hashable | None:
         return tuple(term.slot for term in self.terms)

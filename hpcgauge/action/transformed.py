@@ -37,6 +37,9 @@ class Transformed(AbstractAction):
     def __init__(self, action: AbstractAction, link_map: LinkMap):
         self.action, self.map = action, link_map
 
+    def __repr__(self) -> str:
+        return f"Transformed({self.action!r}, {self.map!r})"
+
     @property
     def slot(self) -> Hashable | None:
         return self.action.slot

@@ -31,10 +31,9 @@ def _boundary(data: dict[str, Any]) -> None:
     lattice, action = data.get("lattice"), data.get("action")
     extent = lattice.get("extent") if isinstance(lattice, dict) else None
     fermion = action.get("fermion") if isinstance(action, dict) else None
-    if not isinstance(action, dict) or not isinstance(fermion, dict) or not isinstance(extent, tuple):
-        return
-    if fermion.get("boundary") is None:
-        signs = (1,) * (len(extent) - 1) + (-1,)
+    if isinstance(action, dict) and isinstance(fermion, dict) and fermion.get("boundary") is None:
+        n_directions = len(extent) if isinstance(extent, tuple) else 4  # a wrong extent is reported at its own key
+        signs = (1,) * (n_directions - 1) + (-1,)
         data["action"] = {**action, "fermion": {**fermion, "boundary": signs}}
 
 

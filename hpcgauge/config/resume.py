@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hpcgauge.config.schema import Run
@@ -20,6 +21,16 @@ def physics_differences(before: Run, after: Run) -> list[str]:
     if before.control is None or after.control is None:  # chains of their own, begun or left out
         keys = [key for key in keys if key.split(".")[0] != "control"]
     return [key for key in keys if not _is_allowed(key, old.get(key), new.get(key))]
+
+
+def changes_in_words(keys: Sequence[str], before: Run, after: Run) -> str:
+    """The keys with the values of both, for someone who wants the old ones back."""
+    old, new = dict(_flat(before.model_dump(mode="json"))), dict(_flat(after.model_dump(mode="json")))
+    return ", ".join(f"{key} ({_shown(old, key)}, not {_shown(new, key)})" for key in keys)
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    return json.dumps(values[key]).strip('"') if key in values else "left out"
 
 
 def _is_allowed(key: str, old: Any, new: Any) -> bool:

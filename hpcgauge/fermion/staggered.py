@@ -97,6 +97,9 @@ class Staggered:
         check_boundary(self.boundary, dimensions)
         self.is_compressed = compressed and U.colors == 3
 
+    def __repr__(self) -> str:
+        return f"Staggered({self.U!r}, mass={self.mass:g}, boundary={self.boundary})"
+
     @functools.cached_property
     def links(self) -> Field:
         """What a hop multiplies with. Collective at the first use."""

@@ -254,7 +254,8 @@ class Field:
         if self.kind.count == 1 and array.shape == expected[1:]:
             array = array[None]
         if array.shape != expected:
-            raise ValueError(f"{self.kind.name} have shape {array.shape}; {expected} is right")
+            right = expected[1:] if self.kind.count == 1 else expected
+            raise ValueError(f"{self.kind.name} have shape {array.shape}; {right} is right")
         return self.set_local(array[convert.window(geometry.origin, geometry.local_extent)])
 
     def __repr__(self) -> str:

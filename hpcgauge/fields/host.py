@@ -93,9 +93,14 @@ def cache_size(level: int) -> int:
 
 
 def default_threads(local_size: int) -> int:
-    """$OMP_NUM_THREADS, else the cores that this process may use, over the ranks of the machine."""
-    chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return max(1, int(chosen) if chosen.isdigit() else len(os.sched_getaffinity(0)) // local_size)
+    """$OMP_NUM_THREADS, else the cores that this process may use, over the ranks of the machine.
+
+    ValueError where the variable is no number.
+    """
+    chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if chosen and not chosen.isdecimal():
+        raise ValueError(f"OMP_NUM_THREADS = {chosen} must be an integer, at least 1, or not be set")
+    return max(1, int(chosen) if chosen else len(os.sched_getaffinity(0)) // local_size)
 
 
 def host_lanes() -> int:

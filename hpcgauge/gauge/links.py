@@ -117,6 +117,8 @@ def multiply(A: Field, B: Field) -> Field:
 
 def gauge_rotate(U: Field, G: Field) -> Field:
     """The links G(x) U_mu(x) G(x+mu)^+. Collective."""
+    if G.kind.count != ROTATION.count:
+        raise ValueError(f"G must be a Rotation, one matrix on a site; it is {G!r}")
     rotated = Field(U.lattice, LINKS, U.precision)
     run(GAUGE_ROTATE, rotated=rotated, U=U, G=G)
     return rotated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import Any, final
 
@@ -42,6 +43,8 @@ class PlaquetteAction(AbstractAction):
     """S = beta sum_plaquettes (1 - Re tr P / N)."""
 
     def __init__(self, beta: float):
+        if not math.isfinite(beta):
+            raise ValueError(f"beta = {beta} must be finite")
         self.beta = float(beta)
 
     @property

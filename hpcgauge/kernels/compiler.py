@@ -26,11 +26,14 @@ INTRINSICS = """#if defined(__x86_64__)
 
 @functools.cache
 def find_compiler() -> str:
-    """The path of the C++ compiler: $CXX, else g++, c++ or clang++. DeviceError when there is none."""
-    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
-        path = shutil.which(name) if name else None
+    """The path of the C++ compiler: $CXX, else g++, c++ or clang++. DeviceError when it is not there."""
+    chosen = os.environ.get("CXX")
+    for name in (chosen,) if chosen else ("g++", "c++", "clang++"):
+        path = shutil.which(name)
         if path:
             return path
+    if chosen:
+        raise DeviceError(f"CXX = {chosen!r} is no program; set CXX to the path of a C++ compiler, or unset it")
     raise DeviceError("no C++ compiler was found: install g++ (Debian: apt-get install g++) or set CXX")
 
 

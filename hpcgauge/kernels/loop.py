@@ -153,7 +153,7 @@ class _Plan:
             if field.lattice is not fields[0].lattice:
                 raise ValueError(
                     f"kernel {self.kernel.name}: {name} has lattice {field.lattice}, {names[0]} has "
-                    f"{fields[0].lattice}; they must agree, and be one object"
+                    f"{fields[0].lattice}; they must agree, and be one object: make both fields on the same Lattice"
                 )
         for written, read in self.forbidden:
             if fields[written] is fields[read]:
@@ -194,6 +194,15 @@ def _check_kinds(kernel: Kernel, fields: Sequence[Field]) -> None:
             raise ValueError(
                 f"kernel {kernel.name}: {argument.name} must hold a {argument.element} field, not {field!r}"
             )
+        if argument.element == "any" and _held(field) != _held(first):
+            names = argument.name, kernel.fields[0].name
+            raise ValueError(
+                f"kernel {kernel.name}: {names[0]} is {field!r}, {names[1]} is {first!r}; they must hold the same"
+            )
+
+
+def _held(field: Field) -> tuple[str, int]:
+    return field.kind.element, field.kind.count
 
 
 def _needed(kernel: Kernel, parity: int) -> int:

@@ -23,7 +23,7 @@ from hpcgauge.gauge.stout import (
     three_layers,
     three_layers_pullback,
 )
-from hpcgauge.network.covnet import layer_parameters, new_like
+from hpcgauge.network.covnet import count_of_layers, layer_parameters, new_like
 from hpcgauge.network.paths import Paths
 
 VARIANTS = ("hypercubic", "paper")
@@ -127,4 +127,4 @@ class Cask:
         return dU, gradient
 
     def __repr__(self) -> str:
-        return f"Cask({len(self.parameters)} layers, reach={self.reach}, {self.variant!r})"
+        return f"Cask({count_of_layers(self.parameters)}, reach={self.reach}, {self.variant!r})"

@@ -71,12 +71,17 @@ class CovNet:
         return dV, gradient
 
     def __repr__(self) -> str:
-        return f"CovNet({len(self.parameters)} layers)"
+        return f"CovNet({count_of_layers(self.parameters)})"
 
 
 def new_like(x: Field) -> Field:
     """A field of the kind of x that is not initialised."""
     return Field(x.lattice, x.kind, x.precision, x.colors)
+
+
+def count_of_layers(parameters: numpy.ndarray) -> str:
+    """The number of layers in words."""
+    return f"{len(parameters)} layer{'s' if len(parameters) != 1 else ''}"
 
 
 def layer_parameters(parameters: Any, names: tuple[str, ...]) -> numpy.ndarray:

@@ -43,10 +43,11 @@ def plaquette_histogram(run: RunFolder) -> Panel | None:
         caption += f" Plain HMC, {reference.size} trajectories: {gamma(reference)}. Bars on top: means with errors."
     top = axes.get_ylim()[1]
     axes.set_ylim(0, top * 1.18)
-    axes.text(0.02, 0.97, "guided", color=GUIDE, transform=axes.transAxes, va="top")
+    axes.text(0.02, 0.97, "HMC" if run.is_plain else "guided", color=GUIDE, transform=axes.transAxes, va="top")
     if reference.size >= 10:
         axes.text(0.02, 0.89, "plain HMC", color=REFERENCE, transform=axes.transAxes, va="top")
-    return Panel("histogram", "Plaquette, guided and plain HMC", caption, figure)
+    title = "Plaquette, guided and plain HMC" if reference.size >= 10 else "Plaquette"
+    return Panel("histogram", title, caption, figure)
 
 
 def dH_histogram(run: RunFolder) -> Panel | None:
@@ -67,7 +68,7 @@ def dH_histogram(run: RunFolder) -> Panel | None:
         ("2 P(δH < 0)", twice_negative(dH)),
         ("acceptance", accepted(produce)),
     ]
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.4)
     axes.text(0.99, 0.97, "\n".join(f"{name} = {value}" for name, value in lines), transform=axes.transAxes,
               ha="right", va="top", linespacing=1.5, fontsize=9, color=INK)  # fmt: skip
     caption = (
@@ -78,8 +79,8 @@ def dH_histogram(run: RunFolder) -> Panel | None:
 
 
 def acceptances(run: RunFolder) -> Panel | None:
-    """The acceptance of the guide and its controls, each beside 2 P(dH < 0) and the Gaussian formula."""
-    chains = [("guide", run.main.phase("produce"), GUIDE)]
+    """The acceptance of the main chain and its controls, each beside 2 P(dH < 0) and the Gaussian formula."""
+    chains = [(run.main_name, run.main.phase("produce"), GUIDE)]
     chains += [(name_of(name), chain.phase("produce"), color_of(name)) for name, chain in run.controls.items()]
     chains = [chain for chain in chains if len(chain[1])]
     if not chains:
@@ -99,7 +100,8 @@ def acceptances(run: RunFolder) -> Panel | None:
     for marker, label in (("o", "accepted"), ("s", "2 P(δH < 0)"), ("D", "erfc(√⟨δH⟩/2)")):
         axes.plot([], [], marker, color=MUTED, markersize=5, label=label,
                   markerfacecolor=MUTED if marker == "o" else "white")  # fmt: skip
-    axes.set_yticks(range(len(chains)), [f"{name}\n({len(chain)})" for name, chain, _ in chains])
+    between = "\n" if len(chains) <= 6 else " "
+    axes.set_yticks(range(len(chains)), [f"{name}{between}({len(chain)})" for name, chain, _ in chains])
     axes.set_ylim(len(chains) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     figure.legend(loc="outside upper center", ncols=3, handletextpad=0.3, columnspacing=1.2)
@@ -107,12 +109,12 @@ def acceptances(run: RunFolder) -> Panel | None:
         "Production acceptance with the number of trajectories in brackets, beside what δH alone says: 2 P(δH < 0) is "
         "exact in equilibrium, erfc(√⟨δH⟩/2) holds for Gaussian δH."
     )
-    return Panel("acceptances", "What the guide is worth", caption, figure)
+    return Panel("acceptances", "What the guide is worth" if run.controls else "Acceptance", caption, figure)
 
 
 def autocorrelation_functions(run: RunFolder) -> Panel | None:
     """The autocorrelation function of the plaquette in production, guided and plain."""
-    chains = (("guided", run.main, GUIDE), ("plain HMC", run.reference, REFERENCE))
+    chains = (("HMC" if run.is_plain else "guided", run.main, GUIDE), ("plain HMC", run.reference, REFERENCE))
     figure, axes = new_axes("distance t in trajectories", "ρ(t) of the plaquette")
     axes.axhline(0, color=MUTED, linewidth=0.8)
     words, last = [], 0

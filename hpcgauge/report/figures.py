@@ -55,7 +55,7 @@ def acceptance_history(run: RunFolder) -> Panel | None:
     x = numpy.arange(1, n + 1)
     axes.fill_between(x, running - spread, numpy.minimum(1, running + spread), color=GUIDE, alpha=0.18, linewidth=0)
     axes.plot(x, running, color=GUIDE, linewidth=1.6)
-    lines = [("guide", accepted(run.main.phase("produce")), GUIDE)]
+    lines = [(run.main_name, accepted(run.main.phase("produce")), GUIDE)]
     lines += [(name_of(name), accepted(chain.phase("produce")), color_of(name)) for name, chain in run.controls.items()]
     lines = [line for line in lines if line[1].value == line[1].value]
     for _, estimate, color in lines[1:]:
@@ -130,10 +130,10 @@ def plaquette_history(run: RunFolder) -> Panel | None:
         return None
     figure, axes = new_axes("trajectory", "plaquette")
     axes.plot(numpy.arange(1, plaquette.size + 1), plaquette, color=GUIDE, linewidth=0.8)
-    _zoom(axes, plaquette)
     _phases(axes, run.main)
     axes.set_xlim(0, plaquette.size)
     reference = gamma(run.reference.phase("produce").column("plaquette"))
+    _zoom(axes, plaquette, reference.value)
     caption = f"Plaquette after each of {plaquette.size} trajectories."
     if reference.value == reference.value:
         low, high = reference.value - reference.error, reference.value + reference.error
@@ -181,16 +181,19 @@ def _phases(axes: Axes, history: History) -> None:
 def _right_labels(axes: Axes, labels: list[tuple[str, float, str]]) -> None:
     """Writes labels at the right edge at their heights, moved apart where they would overlap."""
     bottom, top = axes.get_ylim()
+    if not labels:
+        return
     labels = sorted(labels, key=lambda label: label[1])
-    heights = _apart([height for _, height, _ in labels], 0.065 * (top - bottom))
+    heights = _apart([height for _, height, _ in labels], 0.065 * (top - bottom), bottom, top)
     for (text, _, color), height in zip(labels, heights, strict=True):
         axes.text(1.015, height, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9, color=color)
 
 
-def _apart(heights: list[float], distance: float) -> list[float]:
-    """Rising heights moved until neighbours are this far apart, each pair about its middle."""
+def _apart(heights: list[float], distance: float, bottom: float, top: float) -> list[float]:
+    """Rising heights moved until neighbours are this far apart, each pair about its middle, within the frame."""
     moved = list(heights)
     for _ in range(100):
+        moved[0], moved[-1] = max(moved[0], bottom), min(moved[-1], top)
         for i in range(len(moved) - 1):
             missing = distance - (moved[i + 1] - moved[i])
             if missing > 0:
@@ -199,10 +202,11 @@ def _apart(heights: list[float], distance: float) -> list[float]:
     return moved
 
 
-def _zoom(axes: Axes, values: Numbers) -> None:
-    """Limits that show the later half whole, and the beginning as far as it does not flatten it."""
-    later = values[values.size // 2 :]
-    low, high = float(later.min()), float(later.max())
+def _zoom(axes: Axes, values: Numbers, reference: float) -> None:
+    """Limits that show the later half and the reference, if it is a number, whole, and the beginning as far as it does
+    not flatten them."""
+    later = numpy.append(values[values.size // 2 :], reference)
+    low, high = float(numpy.nanmin(later)), float(numpy.nanmax(later))
     width = (high - low) or 1e-3
-    bottom, top = max(float(values.min()), low - width), min(float(values.max()), high + width)
+    bottom, top = max(min(float(values.min()), low), low - width), min(max(float(values.max()), high), high + width)
     axes.set_ylim(bottom - 0.1 * width, top + 0.1 * width)

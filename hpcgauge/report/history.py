@@ -38,6 +38,13 @@ class History:
         except (TypeError, ValueError, OverflowError) as error:
             raise FileFormatError(f"history.jsonl: {key} is not a number everywhere ({error})") from None
 
+    def entry(self, key: str, name: str | int) -> NDArray[numpy.float64]:
+        """One of several numbers under a key, such as a loop of `wilson_loops`, of the records that have the key."""
+        try:
+            return numpy.array([float(record[key][name]) for record in self.records if record.get(key) is not None])
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+            raise FileFormatError(f"history.jsonl: {key} has not a number {name!r} everywhere ({error})") from None
+
     def has(self, key: str) -> bool:
         """True if a record has this number."""
         return any(record.get(key) is not None for record in self.records)
@@ -52,6 +59,17 @@ class RunFolder:
     main: History
     reference: History
     controls: dict[str, History] = field(default_factory=dict)
+
+    @property
+    def is_plain(self) -> bool:
+        """True for plain HMC, where the guide is the target and both energies change by the same."""
+        produced = self.main.phase("produce").records
+        return bool(produced) and all(record.get("dH_guide", numpy.nan) == record.get("dH") for record in produced)
+
+    @property
+    def main_name(self) -> str:
+        """What drives the main chain."""
+        return "HMC" if self.is_plain else "guide"
 
 
 def read_folder(path: str | Path) -> RunFolder:

@@ -9,7 +9,7 @@ import numpy
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io import checkpoint
+from hpcgauge.io import checkpoint, network
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.container import checksums, read_container, table_of
 from hpcgauge.io.gauge import hdf5links
@@ -17,7 +17,7 @@ from hpcgauge.io.seal import Entry
 from hpcgauge.report.gauge_info import KINDS, describe_gauge_file
 from hpcgauge.report.history import read_folder
 from hpcgauge.report.page import about_run
-from hpcgauge.report.summary import results_of
+from hpcgauge.report.summary import labels, results_of
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -35,6 +35,19 @@ def describe(path: str | Path, world: World | None = None, extent: tuple[int, ..
 def is_gauge_file(facts: dict[str, Any]) -> bool:
     """True if these are facts of a gauge file."""
     return str(facts.get("kind")).startswith("gauge file")
+
+
+def in_words(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts as they are printed: results by their labels, trained numbers by their names, without what is long."""
+    named = labels(facts)
+    shown = {named.get(name, name): value for name, value in facts.items() if value is not None}
+    if facts.get("kind") == network.KIND:
+        names, numbers = facts["attributes"].get("names"), facts.get("numbers")
+        if names and isinstance(numbers, list) and len(names) == len(numbers):
+            shown["numbers"] = dict(zip(names, numbers, strict=True))
+        for name, is_long in (("attributes", "names"), ("provenance", "configuration")):
+            shown[name] = {key: value for key, value in facts.get(name, {}).items() if key != is_long}
+    return shown
 
 
 def _facts(place: Path) -> dict[str, Any] | None:

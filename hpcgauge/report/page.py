@@ -14,7 +14,7 @@ from hpcgauge.observables.statistics import exp_minus_dH, gamma, twice_negative
 from hpcgauge.report.figures import panels
 from hpcgauge.report.history import History, RunFolder, read_folder
 from hpcgauge.report.style import FONT, Panel, name_of, svg
-from hpcgauge.report.summary import accepted, results_of, shown
+from hpcgauge.report.summary import MEASURED, accepted, labels, results_of, shown
 
 CSS = """
 :root { color-scheme: light; --ink: #1c2430; --muted: #5d6878; --rule: #d9dee5; --accent: #0b63a5; }
@@ -68,6 +68,7 @@ PAGE = """<!doctype html>
 <div class="figures">{figures}</div>
 <h2>Production</h2>
 {table}
+{measured}
 <p class="foot">Errors in brackets are those of the last digits, by the Gamma method with autocorrelations. Only
 production counts: there the guide is frozen and the chain is exact. Controls start from the same links and are chains
 of their own.</p>
@@ -108,6 +109,7 @@ def page(run: RunFolder) -> str:
         numbers="".join(_tile(label, shown(results[key])) for key, label in TILES if results.get(key) is not None),
         figures="".join(_figure(panel) for panel in panels(run)),
         table=_table(run),
+        measured=_measured(results),
         configuration=_configuration(text),
     )
 
@@ -187,13 +189,21 @@ def _figure(panel: Panel) -> str:
 
 
 def _table(run: RunFolder) -> str:
-    chains = [("guide", run.main)]
+    chains = [(run.main_name, run.main)]
     chains += [(name_of(name), chain) for name, chain in run.controls.items()]
     chains += [("plain HMC", run.reference)] if len(run.reference) else []
     head = ("", "trajectories", "acceptance", "2 P(δH < 0)", "⟨δH⟩", "⟨exp(−δH)⟩", "plaquette", "s / trajectory")
     rows = [_row(name, history.phase("produce")) for name, history in chains]
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _measured(results: dict[str, Any]) -> str:
+    """What was measured beside the plaquette, nothing if nothing was."""
+    rows = [(label, shown(results[key])) for key, label in labels(results).items() if key.startswith(MEASURED)]
+    cells = "".join(f"<tr><td>{html.escape(label)}</td><td>{html.escape(value)}</td></tr>" for label, value in rows)
+    head = "<h2>Measurements</h2><table><thead><tr><th></th><th>value(error)</th></tr></thead>"
+    return f"{head}<tbody>{cells}</tbody></table>" if rows else ""
 
 
 def _row(name: str, history: History) -> str:

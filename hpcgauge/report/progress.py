@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, final
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -80,7 +80,7 @@ class Progress:
         """Nothing; the display stops where it is. May be called twice."""
         self._finish_phase()
         if self._live is not None:
-            self._live.update(self._table(), refresh=True)
+            self._live.update(self._display(), refresh=True)
             self._live.stop()
             self._live = None
 
@@ -98,7 +98,7 @@ class Progress:
 
     def _show(self, is_due: bool) -> None:
         if self._live is not None:
-            self._live.update(self._table())
+            self._live.update(self._display())
         elif self._enabled and is_due:
             self._last_line = self._clock()
             self._console.print(Text(self._line()), soft_wrap=True)
@@ -124,16 +124,15 @@ class Progress:
             numbers["left"] = f"{duration(left)} left"
         return numbers
 
-    def _table(self) -> Table:
+    def _display(self) -> Group:
+        """A line for each phase, and one for the running means, which 80 columns hold."""
         table = Table.grid(padding=(0, 2))
         for name, total in self._totals.items():
             done = self._done.get(name, 0)
-            is_now = name == self._phase
-            style = "bold" if is_now else "dim"
-            numbers = "  ".join(self._numbers().values()) if is_now else ""
+            style = "bold" if name == self._phase else "dim"
             bar = ProgressBar(total=max(1, total), completed=done, width=24)
-            table.add_row(Text(name, style=style), bar, Text(f"{done}/{total}", style=style), Text(numbers))
-        return table
+            table.add_row(Text(name, style=style), bar, Text(f"{done}/{total}", style=style))
+        return Group(table, Text("  ".join(self._numbers().values())))
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 from rich.table import Table
 
 from hpcgauge.io.durable import put_text
@@ -36,7 +37,13 @@ LABELS = {
     "plaquette": "plaquette",
     "plaquette_reference": "plaquette, plain HMC",
     "tau_int_plaquette": "tau_int of the plaquette",
+    "condensate": "condensate",
+    "polyakov_loop": "Re Polyakov loop",
 }
+
+
+# What keys of measurements begin with
+MEASURED = ("condensate", "polyakov_loop", "wilson_loop_")
 
 
 def summarise(folder: str | Path) -> dict[str, Any]:
@@ -65,7 +72,32 @@ def results_of(run: RunFolder) -> dict[str, Any]:
         "variance_dH": _number(float(numpy.var(dH))) if len(main) else None,
         "median_seconds": _number(float(numpy.median(main.column("seconds")))) if len(main) else None,
     }
-    return results
+    return results | measurements(main)
+
+
+def measurements(produced: History) -> dict[str, Any]:
+    """What `measure` asked for, {value, error} each: condensate, real part of the Polyakov loop, Wilson loops."""
+    found: dict[str, NDArray[numpy.float64]] = {}
+    if produced.has("condensate"):
+        condensate = produced.column("condensate")
+        found["condensate"] = condensate[~numpy.isnan(condensate)]
+    if produced.has("polyakov_loop"):
+        found["polyakov_loop"] = produced.entry("polyakov_loop", 0)
+    loops = (record.get("wilson_loops") for record in produced.records)
+    sides = next((by_sides for by_sides in loops if isinstance(by_sides, dict)), {})
+    found |= {f"wilson_loop_{side}": produced.entry("wilson_loops", side) for side in sides}
+    return {key: _pair(gamma(numbers)) for key, numbers in found.items()}
+
+
+def labels(results: dict[str, Any]) -> dict[str, str]:
+    """The results that are there, by key, in words."""
+    named = dict(LABELS)
+    for key in results:
+        if key.startswith("acceptance_"):
+            named.setdefault(key, f"acceptance, {name_of(key.removeprefix('acceptance_'))}")
+        elif key.startswith("wilson_loop_"):
+            named[key] = f"Wilson loop {key.removeprefix('wilson_loop_')}"
+    return {key: label for key, label in named.items() if results.get(key) is not None}
 
 
 def table(results: dict[str, Any]) -> Table:
@@ -73,10 +105,8 @@ def table(results: dict[str, Any]) -> Table:
     drawn = Table(title=f"{results['trajectories']} production trajectories", title_justify="left")
     drawn.add_column("")
     drawn.add_column("value(error)", justify="right")
-    others = {key: f"acceptance, {name_of(key.removeprefix('acceptance_'))}" for key in results if key not in LABELS}
-    for key, label in (LABELS | {key: text for key, text in others.items() if key.startswith("acceptance_")}).items():
-        if results.get(key) is not None:
-            drawn.add_row(label, shown(results[key]))
+    for key, label in labels(results).items():
+        drawn.add_row(label, shown(results[key]))
     return drawn
 
 

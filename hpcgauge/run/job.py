@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from hpcgauge.comm.world import World
-from hpcgauge.config import Run, physics_differences, read, resolved_yaml
+from hpcgauge.config import Run, changes_in_words, physics_differences, read, resolved_yaml
 from hpcgauge.errors import ConfigError
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
@@ -94,11 +94,12 @@ def _heading(lattice: Lattice, folder: Path) -> str:
 def _agree_with_folder(configuration: Run, place: RunFolder) -> None:
     """Writes config.yaml; refuses a folder whose chain has begun with other physics. On rank 0."""
     if place.configuration.exists() and place.history.exists() and place.history.stat().st_size:
-        changed = physics_differences(read(place.configuration), configuration)
+        before = read(place.configuration)
+        changed = physics_differences(before, configuration)
         if changed:
+            told = changes_in_words(changed, before, configuration)
             raise ConfigError(
-                f"{place.path} was started with another {', '.join(changed)}; give the old values, or another folder "
-                "(--out DIR)"
+                f"{place.path} was started with another {told}; give the old values, or another folder (--out DIR)"
             )
     put_text(place.configuration, resolved_yaml(configuration))
 

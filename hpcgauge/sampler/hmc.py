@@ -33,6 +33,9 @@ class State:
     seed: int
     trajectory: int = 0
 
+    def __post_init__(self) -> None:
+        Draw(Stream.MOMENTUM, self.seed, self.trajectory)  # ValueError where these numbers have no draws
+
 
 @dataclass(frozen=True)
 class Record:
@@ -86,6 +89,11 @@ class HMC:
             raise ValueError(f"levels have the terms {named}; each of the guide's {len(everything)} must be in one")
         self.length = float(length)
         self.moves = moves(self.levels, self.length)
+
+    def __repr__(self) -> str:
+        guide = "" if self.guide is self.target else f", guide={self.guide!r}"
+        steps = ", ".join(str(level.steps) for level in self.levels)
+        return f"HMC({self.target!r}{guide}, steps={steps}, length={self.length:g})"
 
     def with_guide(self, guide: AbstractAction) -> HMC:
         """The same trajectories with another guide of as many terms."""

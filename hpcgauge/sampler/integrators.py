@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 from hpcgauge.fields.field import Field
 from hpcgauge.gauge.links import KICK, UPDATE_LINKS, force
@@ -67,8 +68,10 @@ class Level:
     terms: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps = {self.steps} must be at least 1")
+        if not isinstance(self.scheme, Scheme):
+            raise ValueError(f"scheme = {self.scheme!r} must be a Scheme, such as hpcgauge.OMELYAN")
+        if not isinstance(self.steps, Integral) or self.steps < 1:
+            raise ValueError(f"steps = {self.steps} must be an integer, at least 1")
 
 
 @dataclass(frozen=True)
