@@ -82,6 +82,11 @@ FACE long card_free(Word address) {
     if (error == ILLEGAL_ADDRESS) failed = error;
     return -error;
 }
+// Until `take_back` the host may touch memory of the card. What streams were asked for is not done by that.
+FACE void card_lend() { open_region(); }
+FACE void card_take_back() { close_region(); }
+FACE long card_is_allocated(Word address, Word size) { return is_allocated(address, size); }
+
 FACE long card_host_alloc(Word size) {
     const Word address = failed ? 0 : allocate_pinned(size);
     return address ? long(address) : failed ? -failed : -OUT_OF_MEMORY;
