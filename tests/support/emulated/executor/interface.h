@@ -154,7 +154,8 @@ FACE long card_copy(Word to, Word from, Word size, int kind, long handle) {
     work.from = from;
     work.size = size;
     // A graph reads the host's memory when it runs.
-    if (!is_device(from) && !is_pinned(from) && !stream.capture) work.bytes.assign((char*)from, (char*)from + size);
+    const bool is_pageable = !is_device(from) && !is_pinned(from) && !stream.capture;
+    if (is_pageable && random_word() % 2) work.bytes.assign((char*)from, (char*)from + size);
     return size ? -ask(stream, std::move(work)) : 0;
 }
 FACE long card_set(Word to, int value, Word size, long handle) {
