@@ -179,7 +179,7 @@ make_probe_aware(install(Settings()))
 def probed(monkeypatch: pytest.MonkeyPatch, text: str) -> Awareness:
     """What the true probe finds where MPI takes memory of the emulated card."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])))
-    return cuda_awareness(PRELUDE + text)
+    return cuda_awareness(0, PRELUDE + text)
 
 
 def test_the_true_probe_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:

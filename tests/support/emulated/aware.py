@@ -55,7 +55,7 @@ def make_aware(patch: pytest.MonkeyPatch, card: Card) -> list[AwareExchange]:
         return made[-1]
 
     patch.setattr(World, "exchange", exchange)
-    patch.setattr(backend, "awareness", lambda: FOUND)
+    patch.setattr(backend, "awareness", lambda number: FOUND)
     return made
 
 
