@@ -32,7 +32,7 @@ CASES = [
     if entry.is_for(colors, precision)
 ]
 # Those of SU(4) that take long; tools/validate has them.
-LONG = "layer.h", "staple_pullback.h", "paths.h", "attention.h", "pullback.h", "attention_pullback.h"
+LONG = "paths.h", "attention.h", "pullback.h", "attention_pullback.h"
 # Fewer dimensions, and general matrices.
 OTHERS = [
     *(Case(name, 2, "double", (8, 32)) for name in ("staggered_hop", "path_sum", "plaquette_sum", "random_momenta")),

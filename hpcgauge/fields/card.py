@@ -118,6 +118,7 @@ class Card(Hardware):
         self._free: dict[int, list[int]] = {}
         self._regions: dict[int, list[_Region]] = {}
         self._pinned: dict[int, list[int]] = {}
+        self._events: dict[str, int] = {}
         self._held: list[numpy.ndarray] = []
         self._held_bytes = 0
         self._slabs: list[_Region] = []
@@ -258,9 +259,9 @@ class Card(Hardware):
 
     def event(self, name: str) -> int:
         """An event, made once; given back with the process."""
-        if name not in self.prepared:
-            self.prepared[name] = self.runtime.eventCreateWithFlags(NO_TIMING)
-        return self.prepared[name]
+        if name not in self._events:
+            self._events[name] = self.runtime.eventCreateWithFlags(NO_TIMING)
+        return self._events[name]
 
     def function(self, code: bytes, name: str) -> int:
         """An entry function of machine code, loaded once."""
