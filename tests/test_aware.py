@@ -25,13 +25,13 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_probe_that_a_signal_ends() -> None:
-    found = cuda_awareness("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    found = cuda_awareness(0, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     assert not found.is_aware and "ended its process (-11: nothing was said)" in found.reason
 
 
 def test_a_probe_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aware, "SECONDS", 1.0)
-    found = cuda_awareness("import time; time.sleep(60)")
+    found = cuda_awareness(0, "import time; time.sleep(60)")
     assert found == (False, "a message in device memory was not there after 1 s")
 
 
@@ -44,16 +44,21 @@ def test_a_probe_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_a_probe_says(probe: str, found: tuple[bool, str]) -> None:
-    awareness = cuda_awareness(probe)
+    awareness = cuda_awareness(0, probe)
     assert awareness.is_aware is found[0] and awareness.reason.endswith(found[1])
     assert awareness.route.startswith("straight from the card" if found[0] else "through pinned memory of the host")
+
+
+def test_a_probe_is_told_of_the_card() -> None:
+    """Each rank tries its own: those of all ranks on one would take its memory."""
+    assert cuda_awareness(3, "import sys; print('carried' if sys.argv[1:] == ['3'] else '')").is_aware
 
 
 def test_a_probe_is_not_told_of_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OMPI_COMM_WORLD_SIZE", "PMI_RANK"):
         monkeypatch.setenv(name, "2")
     probe = "import os; print('carried' if not {'OMPI_COMM_WORLD_SIZE', 'PMI_RANK'} & {*os.environ} else '')"
-    assert cuda_awareness(probe).is_aware
+    assert cuda_awareness(0, probe).is_aware
 
 
 def test_an_mpi_that_is_not_aware_dies_of_the_true_probe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +66,7 @@ def test_an_mpi_that_is_not_aware_dies_of_the_true_probe(monkeypatch: pytest.Mon
     before = "from tests.support.emulated import Settings, install; install(Settings())\n"
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    found = cuda_awareness(before + aware.PROBE)
+    found = cuda_awareness(0, before + aware.PROBE)
     assert not found.is_aware and "ended its process (-11" in found.reason, found
 
 

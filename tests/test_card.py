@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from hpcgauge.errors import DeviceError
-from hpcgauge.fields.card import Card
+from hpcgauge.fields import card as fields_card
+from hpcgauge.fields.card import HELD_BYTES, MOST_HELD, Card
 from hpcgauge.fields.choice import LOCAL_RANKS, SHARING
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import LINKS, Field, reals
 from hpcgauge.fields.lattice import Lattice
+from hpcgauge.kernels.card_transport import CardTransport
 from tests.support.emulated import Settings, install
 
 pytestmark = pytest.mark.host
@@ -64,3 +66,35 @@ def test_cupy_takes_arrays_as_they_are() -> None:
     shown = field.data[1:].__cuda_array_interface__
     assert shown["shape"] == field.data[1:].shape and shown["typestr"] == "<f8"
     assert shown["data"] == (field.address + field.data.strides[0], False)
+
+
+def test_what_was_written_is_what_the_array_held_then() -> None:
+    """The host may change or free it at once, though CUDA may read it until the stream has been waited for."""
+    card, g = Card(0, 1), np.random.default_rng(1)
+    for n in (1, 1000, MOST_HELD // 8 + 1):
+        for _ in range(10 if n <= 1000 else 1):
+            held, numbers = card.empty((n,), np.float64), g.normal(size=n)
+            before = numbers.copy()
+            held[:] = numbers
+            numbers[:] = 0
+            assert np.array_equal(card.read(held), before)
+
+
+def test_what_is_being_written_is_held_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fields_card, "MOST_HELD", 10 * HELD_BYTES)
+    card = Card(0, 1)
+    numbers, held = card.numbers([0.0]), []
+    for k in range(30):
+        numbers[0] = k
+        held.append(len(card._held))
+    assert max(held) == 9 and 0 in held and numbers[0] == 29 and not card._held
+
+
+def test_exchanges_share_their_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are made again and again in a long chain, and what the driver made for them is never given back."""
+    card, made = Card(0, 1), []
+    create = card.runtime.eventCreateWithFlags
+    monkeypatch.setattr(card.runtime, "eventCreateWithFlags", lambda flags: made.append(flags) or create(flags))
+    for _ in range(3):
+        CardTransport(card, False)
+    assert len(made) == 3

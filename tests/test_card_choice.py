@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from hpcgauge.fields.field import MATRICES, Field
 from hpcgauge.fields.lattice import Lattice
 from tests.support.emulated import Settings, install
 from tests.support.jobs import PLAIN, SMALL, start_job
-from tests.support.ranks import agree
+from tests.support.ranks import agree, clean_environment
 
 MIB = 2**20
 NAME = "Emulated card (no GPU)"
@@ -67,6 +68,25 @@ def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy.cuda", None)
     text = refusal(card)
     assert "CuPy cannot be imported" in text and "pip install 'hpcgauge[cuda13]'" in text and "device = cpu" in text
+
+
+BROKEN = """
+import sys
+sys.modules["cupy._core"] = None
+from hpcgauge.fields.device import Device
+try:
+    Device("cuda")
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_a_cupy_that_is_broken_is_quoted_in_a_line() -> None:
+    """The true CuPy says more than ten lines when a library of CUDA is missing."""
+    ended = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, env=clean_environment())
+    lines = ended.stdout.splitlines()
+    assert len(lines) == 1 and "CuPy cannot be imported (ModuleNotFoundError: import of cupy._core" in lines[0]
+    assert "pip install 'hpcgauge[cuda13]'" in lines[0]
 
 
 def test_without_a_driver(cards: Callable[..., None]) -> None:
@@ -169,6 +189,25 @@ def test_memory_in_pieces(cards: Callable[..., None], monkeypatch: pytest.Monkey
         found.region(3 * MIB)
 
 
+def test_too_little_pinned_memory(cards: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the host, for messages; other errors are not called that."""
+    cards()
+    from cupy.cuda import runtime
+
+    found, errors = card(), iter((2, 700))
+
+    def host_alloc(size: int, flags: int) -> int:
+        raise runtime.CUDARuntimeError(next(errors))
+
+    monkeypatch.setattr(runtime, "hostAlloc", host_alloc)
+    text = refusal(lambda: found.pinned((3 * MIB,), "u1"))
+    assert (
+        "the host has no 3 MiB of pinned memory for card 0 (cudaErrorMemoryAllocation" in text and "ulimit -l" in text
+    )
+    with pytest.raises(runtime.CUDARuntimeError):
+        found.pinned((3 * MIB,), "u1")
+
+
 def test_kept_memory_is_given_back_before_a_refusal(cards: Callable[..., None]) -> None:
     """Memory of fields that are gone does not stand in the way of others."""
     cards(memory=4 * MIB)
@@ -200,6 +239,16 @@ def test_the_first_launcher_that_speaks_is_heard(cards: Callable[..., None], mon
     for name, number in zip(LOCAL_RANKS, (1, 2, 3, 3), strict=True):
         monkeypatch.setenv(name, "none")
         assert card(3, 4).number == number
+
+
+def test_the_number_of_a_batch_job_s_shell_is_not_taken(
+    cards: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mpirun in a batch job: SLURM_LOCALID is that of the shell, the same for all ranks."""
+    cards(cards=4)
+    monkeypatch.setenv("SLURM_LOCALID", "0")
+    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_RANK", "2")
+    assert card(2, 4).number == 2
 
 
 def test_one_visible_card_is_that_one(cards: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:

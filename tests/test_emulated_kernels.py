@@ -12,15 +12,13 @@ from hpcgauge.bench.case import Case
 from hpcgauge.errors import DeviceError
 from hpcgauge.kernels.cuda_source import PROGRAM, WARP
 from hpcgauge.kernels.kernel import SITE_FOLDER
-from hpcgauge.kernels.loop import Launch as HostLaunch
 from hpcgauge.kernels.nvrtc import build_cuda
 from tests import test_cuda_program, test_sum
 from tests.support.emulated import Settings, install
 from tests.support.emulated.byhand import EXECUTOR, CardMachine, CardMemory, Hand
 from tests.support.emulated.errors import CUDARuntimeError
 from tests.support.emulated.settings import ORDERS
-from tests.support.gpu import Ranks, launch_text
-from tests.support.kernels.cases import disagreement, fields_of, lattice
+from tests.support.gpu import Ranks, difference, launch_text
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("card")]
 STRUCT = "struct Call { long long *out; const long long* a; long long n; };\n"
@@ -184,20 +182,6 @@ def test_options_and_architectures_are_looked_at(hand: Hand) -> None:
 def emulated(case: Case, function: int) -> Ranks:
     """All ranks of a case, their launches on the emulated card."""
     return Ranks(case, GRID, function, EXECUTOR)
-
-
-def difference(ranks: Ranks) -> str:
-    """Empty if the emulated launches give the bits of the CPU and the numbers of the formula."""
-    case = ranks.case
-    outputs, bins, _ = ranks.run()
-    fields = fields_of(case, lattice(None, case))
-    before = {name: field.to_numpy() for name, field in fields.items()}
-    host = HostLaunch(case.entry.kernel, "both", **fields, **case.numbers)
-    sums = host()
-    different = [name for name in outputs if not np.array_equal(outputs[name], fields[name].to_numpy())]
-    if different or not np.array_equal(bins, host.bound.bins()):
-        return f"{different} or the sums differ from the CPU's"
-    return disagreement(case, before, outputs, sums)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-SU({case.colors})-{case.precision}")

@@ -82,11 +82,12 @@ def test_a_kernel_on_cards_has_the_bits_of_the_cpu(
 
 
 @pytest.mark.ranks
-def test_a_chain_on_cards_has_the_history_of_the_cpu(world: World, shared_tmp_path: Path) -> None:
+@pytest.mark.parametrize("colors", [2, 4])
+def test_a_chain_on_cards_has_the_history_of_the_cpu(world: World, shared_tmp_path: Path, colors: int) -> None:
     """Self-learning HMC with a CASK guide, trained on the way, from the configuration to the folder."""
-    folder = shared_tmp_path / "cards"
-    finished = run_here(described(*CHAIN, "lattice.device=cuda"), folder, world)
+    changes, folder = (*CHAIN, f"lattice.colors={colors}"), shared_tmp_path / "cards"
+    finished = run_here(described(*changes, "lattice.device=cuda"), folder, world)
     agree(world, "Emulated card" in finished.said or world.rank > 0, finished.said)
-    on_rank_0(world, described(*CHAIN), shared_tmp_path / "cpu")
+    on_rank_0(world, described(*changes), shared_tmp_path / "cpu")
     found, expected = (lines_of(shared_tmp_path / name) for name in ("cards", "cpu"))
     agree(world, len(expected) == 5 and found == expected, f"{found}, on the cpu {expected}")

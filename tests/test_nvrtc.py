@@ -41,10 +41,13 @@ def test_every_kernel_compiles_for_two_targets(rows: list[dict[str, Any]]) -> No
 
 
 def test_kernels_take_little_stack(rows: list[dict[str, Any]]) -> None:
-    assert set(cuda.LEAN) < set(cuda.names())
+    assert {*cuda.LEAN, *cuda.LARGE} < set(cuda.names())
     assert not cuda.excessive(rows)
     lean = next(row for row in rows if (row["kernel"], row["colors"], row["precision"]) == ("force", 3, "double"))
     assert lean["stack_bytes"] == lean["spill_bytes"] == 0 and cuda.excessive([lean | {"stack_bytes": 8}])
+    large = lean | {"kernel": cuda.LARGE[0], "colors": 4, "stack_bytes": 4096}
+    for too_much in ({"stack_bytes": 4097}, {"colors": 3}, {"kernel": "force"}, {"precision": "single"}):
+        assert not cuda.excessive([large]) and cuda.excessive([large | too_much])
 
 
 def test_code_between_kernels_has_no_stack() -> None:
@@ -99,6 +102,11 @@ def test_the_layer_of_the_page_compiles(cache: Path) -> None:
 def test_a_users_header_that_does_not_compile_is_wrong_input(cache: Path) -> None:
     with pytest.raises(ValueError, match=r"kernel own does not compile for sm_90: .*nothing_like_it"):
         nvrtc.build_cuda(own_kernel(cache, "nothing_like_it();"), SMALL, "sm_90")
+
+
+def test_a_card_that_nvrtc_does_not_know(cache: Path) -> None:
+    with pytest.raises(DeviceError, match=r"sm_90.* and not for sm_999; for a newer card install a newer one: pip"):
+        nvrtc.build_cuda(own_kernel(cache, "set(y, x, 0, get(z, x, 0));"), SMALL, "sm_999")
 
 
 def test_the_call_is_what_the_translation_unit_says() -> None:

@@ -11,9 +11,12 @@ from hpcgauge.comm.world import PRESENCE_VARIABLES, SIZE_VARIABLES
 
 SECONDS = 60.0
 PROBE = """
+import sys
 import numpy
 from cupy.cuda import runtime
 from mpi4py import MPI
+
+runtime.setDevice(int(sys.argv[1]))
 
 class Words:
     def __init__(self, number):
@@ -46,9 +49,9 @@ class Awareness(NamedTuple):
         return f"{way}: {self.reason}"
 
 
-def cuda_awareness(probe: str = PROBE) -> Awareness:
-    """What a message of a process to itself, from device memory to device memory, came to. It takes seconds."""
-    command = [sys.executable, "-c", probe]
+def cuda_awareness(card: int = 0, probe: str = PROBE) -> Awareness:
+    """What a message of a process to itself, from memory of a card to memory of the card, came to. It takes seconds."""
+    command = [sys.executable, "-c", probe, str(card)]
     environment = {name: value for name, value in os.environ.items() if not is_of_a_launcher(name)}
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False)

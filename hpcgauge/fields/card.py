@@ -11,14 +11,15 @@ from typing import Any, final
 import numpy
 
 from hpcgauge.errors import DeviceError
-from hpcgauge.fields.choice import ANOTHER, architecture_of, choose, is_shared, title_of
+from hpcgauge.fields.choice import ANOTHER, REMEDY, architecture_of, choose, in_a_line, is_shared, title_of
 from hpcgauge.fields.hardware import Hardware
 
-REMEDY = "pip install 'hpcgauge[cuda13]' (cuda12 where the driver is older than CUDA 13)"
 # CUDA's number of the error.
 OUT_OF_MEMORY = 2
 TO_DEVICE, TO_HOST, ON_DEVICE = 1, 2, 3
 NON_BLOCKING, NO_TIMING, PINNED = 1, 2, 0
+# Arrays of the host that are being copied are held up to so many bytes, HELD_BYTES each beside their own.
+MOST_HELD, HELD_BYTES = 2**24, 2**8
 # Numbers lie in slabs of so many bytes, each at a multiple of NUMBER_ALIGNMENT.
 SLAB_BYTES, NUMBER_ALIGNMENT = 2**18, 64
 
@@ -117,6 +118,9 @@ class Card(Hardware):
         self._free: dict[int, list[int]] = {}
         self._regions: dict[int, list[_Region]] = {}
         self._pinned: dict[int, list[int]] = {}
+        self._events: dict[str, int] = {}
+        self._held: list[numpy.ndarray] = []
+        self._held_bytes = 0
         self._slabs: list[_Region] = []
         self._place = self._rest = 0
 
@@ -172,16 +176,27 @@ class Card(Hardware):
         host = numpy.empty(array.shape, array.dtype)
         if array.nbytes:
             self.runtime.memcpyAsync(host.ctypes.data, array.address, array.nbytes, TO_HOST, self.stream)
-            self.runtime.streamSynchronize(self.stream)
+            self.wait()
         return host
 
     def write(self, array: CardArray, values: Any) -> None:
         if numpy.isscalar(values) and values == 0:
             self.runtime.memsetAsync(array.address, 0, array.nbytes, self.stream)
             return
-        host = numpy.ascontiguousarray(numpy.broadcast_to(numpy.asarray(values), array.shape), array.dtype)
+        # A copy of its own: CUDA may read it at any time until the stream has been waited for.
+        host = numpy.array(numpy.broadcast_to(numpy.asarray(values), array.shape), array.dtype, order="C")
         if array.nbytes:
             self.runtime.memcpyAsync(array.address, host.ctypes.data, array.nbytes, TO_DEVICE, self.stream)
+            self._held.append(host)
+            self._held_bytes += host.nbytes + HELD_BYTES
+            if self._held_bytes > MOST_HELD:
+                self.wait()
+
+    def wait(self) -> None:
+        """Returns when all is done that `stream` was asked for."""
+        self.runtime.streamSynchronize(self.stream)
+        self._held.clear()
+        self._held_bytes = 0
 
     def copy(self, out: CardArray, x: CardArray) -> None:
         self.runtime.memcpyAsync(out.address, x.address, x.nbytes, ON_DEVICE, self.stream)
@@ -226,14 +241,27 @@ class Card(Hardware):
         """An array of the host that copies to and from the card may go on with by themselves."""
         n_bytes = _size(shape, dtype)
         free = self._pinned.setdefault(n_bytes, [])
-        address = free.pop() if free else self.runtime.hostAlloc(n_bytes, PINNED)
+        address = free.pop() if free else self._new_pinned(n_bytes)
         memory: Any = (ctypes.c_byte * n_bytes).from_address(address)
         weakref.finalize(memory, free.append, address).atexit = False
         return numpy.ndarray(shape, dtype, memory)
 
-    def event(self) -> int:
-        """An event, given back with the process."""
-        return self.runtime.eventCreateWithFlags(NO_TIMING)
+    def _new_pinned(self, n_bytes: int) -> int:
+        try:
+            return self.runtime.hostAlloc(n_bytes, PINNED)
+        except self.runtime.CUDARuntimeError as error:
+            if error.status != OUT_OF_MEMORY:
+                raise
+            raise DeviceError(
+                f"the host has no {n_bytes / 2**20:.3g} MiB of pinned memory for card {self.number} ({error}); allow "
+                "this job more memory or more locked memory (ulimit -l), or use more ranks"
+            ) from None
+
+    def event(self, name: str) -> int:
+        """An event, made once; given back with the process."""
+        if name not in self._events:
+            self._events[name] = self.runtime.eventCreateWithFlags(NO_TIMING)
+        return self._events[name]
 
     def function(self, code: bytes, name: str) -> int:
         """An entry function of machine code, loaded once."""
@@ -248,5 +276,6 @@ def _cupy() -> tuple[Any, Any]:
     try:
         from cupy.cuda import driver, runtime
     except ImportError as error:
-        raise DeviceError(f"device = cuda: CuPy cannot be imported ({error}); {REMEDY}, or use device = cpu") from None
+        why = in_a_line(error)
+        raise DeviceError(f"device = cuda: CuPy cannot be imported ({why}); {REMEDY}, or use device = cpu") from None
     return runtime, driver

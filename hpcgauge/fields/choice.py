@@ -8,9 +8,11 @@ from typing import Any
 
 from hpcgauge.errors import DeviceError
 
+REMEDY = "pip install 'hpcgauge[cuda13]' (cuda12 where the driver is older than CUDA 13)"
 ANOTHER = "choose another card with CUDA_VISIBLE_DEVICES, or use device = cpu"
-# What launchers call a process among those of its machine.
-LOCAL_RANKS = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK")
+# What launchers call a process among those of its machine. SLURM's comes last: the shell of a batch job has it too, and
+# hands its 0 to all that another launcher starts from there.
+LOCAL_RANKS = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK", "SLURM_LOCALID")
 # Set to 1 where several ranks are to share a card.
 SHARING = "HPCGAUGE_SHARE_CARDS"
 LEAST_CAPABILITY = 75
@@ -69,3 +71,9 @@ def local_rank_of(environment: Mapping[str, str], known: int) -> int:
 def is_shared() -> bool:
     """True if ranks may share cards."""
     return os.environ.get(SHARING) == "1"
+
+
+def in_a_line(error: Exception) -> str:
+    """What an error says, or the one that it quotes as the original, in one line."""
+    text = str(error)
+    return (text.partition("Original error:")[2] or text).strip().partition("\n")[0]

@@ -89,7 +89,7 @@ class Backend(ABC):
         """Nothing; `out` holds the numbers of x in the other precision on the sites of a parity."""
 
     @abstractmethod
-    def route(self) -> str:
+    def route(self, lattice: Lattice) -> str:
         """How ghosts of several ranks travel, in words; empty where there is only one way."""
 
     @abstractmethod

@@ -38,17 +38,18 @@ class CardBackend(Backend):
         grid = -(-count * WARP // MAX_THREADS), x.components
         enqueue(card, device_function(card, "convert"), grid, MAX_THREADS, argument)
 
-    def route(self) -> str:
-        return awareness().route
+    def route(self, lattice: Lattice) -> str:
+        return awareness(card_of(lattice.device).number).route
 
     def transport(self, lattice: Lattice) -> Transport:
-        return CardTransport(card_of(lattice.device), awareness().is_aware)
+        card = card_of(lattice.device)
+        return CardTransport(card, awareness(card.number).is_aware)
 
 
 CARD = CardBackend()
 
 
 @functools.cache
-def awareness() -> Awareness:
-    """Whether MPI takes memory of a card, found out once."""
-    return cuda_awareness()
+def awareness(card: int) -> Awareness:
+    """Whether MPI takes memory of this process's card, found out once."""
+    return cuda_awareness(card)

@@ -133,7 +133,7 @@ class CardBound(Bound):
     def bins(self) -> numpy.ndarray:
         card, host = self._card, self._host_bins
         card.runtime.memcpyAsync(host.ctypes.data, self._bins.address, host.nbytes, TO_HOST, card.stream)
-        card.runtime.streamSynchronize(card.stream)
+        card.wait()
         return host
 
     @functools.cached_property

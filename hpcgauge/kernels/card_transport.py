@@ -37,7 +37,8 @@ class CardTransport(Transport):
         self._card, self._is_aware, self._pack = card, is_aware, device_function(card, "pack")
         self._parcels: list[Parcel] = []
         self._incoming: list[tuple[CardArray, numpy.ndarray]] = []
-        self._written, self._packed, self._filled = (card.event() for _ in range(3))
+        # Of all transports: a stream that has come to a later record of an event has been at the earlier ones.
+        self._written, self._packed, self._filled = map(card.event, ("written", "packed", "filled"))
 
     def outgoing(self, data: CardArray, sites: numpy.ndarray, shape: tuple[int, ...]) -> Any:
         card = self._card

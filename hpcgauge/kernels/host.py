@@ -202,7 +202,7 @@ class _Host(Backend):
         task = Conversion(*where, len(blocks), x.components, lattice.lanes("single"), is_narrowing, n_threads)
         runtime().convert(ctypes.byref(task))
 
-    def route(self) -> str:
+    def route(self, lattice: Lattice) -> str:
         return ""
 
     def transport(self, lattice: Lattice) -> Transport:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcgauge.errors import ConfigError, DeviceError
+from hpcgauge.fields.choice import REMEDY, in_a_line
 from hpcgauge.kernels.cache import cache_folder, digest, included, locked
 from hpcgauge.kernels.cuda_source import PROGRAM, cuda_source
 from hpcgauge.kernels.kernel import SITE_FOLDER, Kernel
@@ -18,7 +19,6 @@ from hpcgauge.kernels.source import Target
 # Then the log says what the machine code takes.
 VERBOSE = "--ptxas-options=--verbose"
 FLAGS = ("--std=c++17", "--fmad=false", "--device-as-default-execution-space", "--device-int128", VERBOSE)
-REMEDY = "pip install 'hpcgauge[cuda13]' (cuda12 where the driver is older than CUDA 13)"
 ENTRY = re.compile(
     r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
     r".*?Used (\d+) registers(?:[^\n]*?(\d+) bytes cumulative stack)?",
@@ -108,6 +108,12 @@ def _compiled(text: str, name: str, architecture: str, problem: type[Exception])
 
 def _compile(text: str, path: Path, architecture: str, problem: type[Exception]) -> None:
     compiler, name, unit = nvrtc(), path.name.split("-")[0], path.with_suffix(".cu")
+    if architecture not in architectures():
+        known = ", ".join(architectures())
+        raise DeviceError(
+            f"this NVRTC compiles for {known} and not for {architecture}; for a newer card install a newer one: "
+            "pip install --upgrade 'hpcgauge[cuda13]'"
+        )
     options = [*FLAGS, f"--gpu-architecture={architecture}", f"--include-path={SITE_FOLDER}"]
     program = compiler.createProgram(text, unit.name, [], [])
     try:
@@ -142,11 +148,7 @@ def nvrtc() -> Any:
 
         module.getVersion()
     except ImportError as error:
-        raise DeviceError(f"CuPy cannot be imported ({error}): {REMEDY}") from None
+        raise DeviceError(f"CuPy cannot be imported ({in_a_line(error)}): {REMEDY}") from None
     except RuntimeError as error:
-        raise DeviceError(f"NVRTC, the compiler of CUDA, was not found ({_first_line(error)}): {REMEDY}") from None
+        raise DeviceError(f"NVRTC, the compiler of CUDA, was not found ({in_a_line(error)}): {REMEDY}") from None
     return module
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

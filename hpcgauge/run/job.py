@@ -82,7 +82,7 @@ def _heading(lattice: Lattice, folder: Path) -> str:
     extent = " x ".join(str(length) for length in lattice.extent)
     grid = " x ".join(str(parts) for parts in lattice.process_grid)
     ranks = f"{lattice.world.size} ranks ({grid})" if lattice.world.size > 1 else "1 rank"
-    route = backend_of(lattice.device).route() if lattice.world.size > 1 else ""
+    route = backend_of(lattice.device).route(lattice) if lattice.world.size > 1 else ""
     return (
         f"SU({lattice.colors}) on {extent}, {lattice.precision}, {ranks}, threads: {lattice.device.threads}, "
         f"device: {lattice.device.hardware.description}, "

@@ -19,9 +19,12 @@ from hpcgauge.fields.device import Device
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.kernels.cuda_source import COPIES, LANES, WARP, call_type, cuda_source
+from hpcgauge.kernels.loop import Launch as HostLaunch
 from hpcgauge.kernels.nvrtc import machine_code
 from hpcgauge.kernels.runtime import BINS, runtime
+from hpcgauge.lattice.offsets import PARITY
 from hpcgauge.lattice.tables import WarpTables, warp_tables
+from tests.support.kernels.cases import disagreement, fields_of, lattice
 from tests.support.ptx.machine import Counts, Machine
 from tests.support.ptx.memory import Memory
 from tests.support.ptx.text import Program, parse
@@ -158,3 +161,17 @@ class Ranks:
         for (local, origin), part in parts:
             whole[convert.window(origin, part.local_extent)] = local
         return whole[0] if self.case.kinds[name].count == 1 else whole
+
+
+def difference(ranks: Ranks, parity: str = "both") -> str:
+    """Empty if the launches of a case give the bits of the CPU and the numbers of the formula."""
+    case = ranks.case
+    outputs, bins, _ = ranks.run(PARITY[parity])
+    fields = fields_of(case, lattice(None, case))
+    before = {name: field.to_numpy() for name, field in fields.items()}
+    host = HostLaunch(case.entry.kernel, parity, **fields, **case.numbers)
+    sums = host()
+    different = [name for name in outputs if not np.array_equal(outputs[name], fields[name].to_numpy())]
+    if different or not np.array_equal(bins, host.bound.bins()):
+        return f"{different} or the sums differ from the CPU's"
+    return disagreement(case, before, outputs, sums, parity)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 
-from machine_code import machine_code
+from machine_code import interpreted, machine_code
 from measure import Row, free_quarks, measure
 from points import POINTS, Point
 from rich.box import SIMPLE_HEAD
@@ -22,7 +22,7 @@ from rich.table import Table
 
 from hpcgauge.observables.statistics import in_brackets
 
-FREE, CARDS = "free quarks", "kernels for GPUs"
+FREE, CARDS, FOUR = "free quarks", "kernels for GPUs", "kernels of SU(4)"
 WIDTH = 150
 
 
@@ -31,7 +31,8 @@ def main() -> int:
     options = _options()
     points = [point.quick() if options.quick else point for point in POINTS if options.only in point.name]
     began = time.perf_counter()
-    others = {name: job for name, job in ((FREE, free_quarks), (CARDS, machine_code)) if options.only in name}
+    all_others = {FREE: free_quarks, CARDS: machine_code, FOUR: interpreted}
+    others = {name: job for name, job in all_others.items() if options.only in name}
     rows = _measured(points, others, options.workers)
     seconds = time.perf_counter() - began
     if options.json:

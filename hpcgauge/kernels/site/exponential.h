@@ -212,24 +212,34 @@ SITE_FN ColorMatrix exponential(const ExponentialSlope& slope, const Polynomial&
     return polynomial(f, h);
 }
 
+// Whether powers of H are kept; those of larger matrices do not fit into the registers of a GPU and are made again.
+static constexpr bool KEEPS_POWERS = KEEPS_MATRICES || COLORS < 4;
+
 // The C with Re tr(G^+ d exp(Q)) = Re tr(C^+ dQ) for dQ in the algebra, C = sum_i H^i G sum_j conj(w_ij) H^j, and exp(Q)
 SITE_FN ColorMatrix exponential_pullback(const ColorMatrix& antihermitian, const ColorMatrix& cotangent, ColorMatrix& value) {
     const ColorMatrix h = over_i(antihermitian);
     const Polynomial p = characteristic(h);
     const ExponentialSlope slope = exponential_slope(p);
-    value = exponential(slope, p, h);
-    ColorMatrix power[COLORS];
-    power[1] = h;
-    UNROLL for (int k = 2; k < COLORS; ++k) power[k] = h * power[k - 1];
+    if (KEEPS_POWERS) value = exponential(slope, p, h);
+    ColorMatrix kept[KEEPS_POWERS ? COLORS : 2];
+    kept[1] = h;
+    if (KEEPS_POWERS) UNROLL for (int k = 2; k < COLORS; ++k) kept[k] = h * kept[k - 1];
     ColorMatrix r = zero_matrix();
-    UNROLL for (int i = COLORS - 1; i >= 0; --i) {
-        ColorMatrix right = add_to_diagonal(zero_matrix(), slope.w[0][0][i], -slope.w[1][0][i]);
-        UNROLL for (int j = 1; j < COLORS; ++j) {
+    UNROLL_IF_SMALL for (int i = COLORS - 1; i >= 0; --i) {
+        if (!KEEPS_POWERS) read_again();
+        ColorMatrix right = add_to_diagonal(zero_matrix(), slope.w[0][0][i], -slope.w[1][0][i]), power = h;
+        UNROLL_IF_SMALL for (int j = 1; j < COLORS; ++j) {
             const int low = i < j ? i : j, high = i < j ? j : i;
-            right = complex_multiply_add(slope.w[0][low][high], -slope.w[1][low][high], power[j], right);
+            if (!KEEPS_POWERS && j > 1) power = h * power;
+            const ColorMatrix& factor = KEEPS_POWERS ? kept[j] : power;
+            right = complex_multiply_add(slope.w[0][low][high], -slope.w[1][low][high], factor, right);
         }
         const ColorMatrix term = cotangent * right;
         r = i == COLORS - 1 ? term : h * r + term;
+    }
+    if (!KEEPS_POWERS) {
+        read_again();
+        value = exponential(slope, p, h);
     }
     return r;
 }

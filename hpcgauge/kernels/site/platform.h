@@ -17,6 +17,12 @@
 #define SITE_CALL static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
 #define UNROLL_ON_GPU UNROLL
+// Where registers are full of a few matrices, what is unrolled is put onto the stack.
+#if COLORS > 3
+#define UNROLL_IF_SMALL _Pragma("unroll 1")
+#else
+#define UNROLL_IF_SMALL UNROLL
+#endif
 #define WARP 32
 #else
 #define ON_GPU 0
@@ -24,6 +30,7 @@
 #define SITE_CALL static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 64")
 #define UNROLL_ON_GPU
+#define UNROLL_IF_SMALL UNROLL
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
 #if !defined(__clang__)

@@ -10,8 +10,8 @@ differs from a card where that finds mistakes:
   the host among the words of a kernel's argument is error 700 too.
 * Work waits until a synchronisation demands it. Then it is done in an order that hurts, as far as events allow
   (`Settings.order`); kernels of a graph, blocks, warps and the threads of a warp are permuted. The seed is a setting.
-* A copy from pageable memory takes its source at the call; one from pinned memory when it is done. What goes to the
-  host arrives when it is done.
+* A copy from pageable memory takes its source at the call or when it is done, as is drawn; one from pinned memory when
+  it is done. What goes to the host arrives when it is done.
 * What a stream or a graph may not be asked for is the error of CUDA.
 * Machine code carries the architecture it was asked for, and loads only on a card that would take it.
 

@@ -22,6 +22,8 @@ class Hand:
         self.driver, self.runtime = driver, runtime
         runtime.setDevice(0)
         self.stream = self.new_stream()
+        # The sources of copies that may be under way
+        self._given: list[np.ndarray] = []
 
     def new_stream(self) -> int:
         stream: int = self.runtime.streamCreateWithFlags(NON_BLOCKING)
@@ -37,7 +39,8 @@ class Hand:
 
     def put(self, array: Any) -> int:
         """The address of a copy of an array on the card, which is asked for, not yet made."""
-        array = np.ascontiguousarray(array)
+        array = np.array(array, order="C")
+        self._given.append(array)
         address: int = self.runtime.malloc(max(array.nbytes, 1))
         self.runtime.memcpyAsync(address, array.ctypes.data, array.nbytes, TO_CARD, self.stream)
         return address

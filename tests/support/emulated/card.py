@@ -28,6 +28,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "free_bytes": (),
     "malloc": (WORD,),
     "free": (WORD,),
+    "lend": (),
+    "take_back": (),
+    "is_allocated": (WORD, WORD),
     "host_alloc": (WORD,),
     "free_host": (WORD,),
     "stream": (INT,),
@@ -51,7 +54,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "graph_destroy": (LONG,),
     "instance_destroy": (LONG,),
 }
-RESULTS = {"message": ctypes.c_char_p, "executor": WORD, "start": None, "end": None, "set_device": None}
+RESULTS = {"message": ctypes.c_char_p, "executor": WORD}
+RESULTS |= dict.fromkeys(("start", "end", "set_device", "lend", "take_back"))
 
 
 @functools.cache

@@ -82,6 +82,11 @@ FACE long card_free(Word address) {
     if (error == ILLEGAL_ADDRESS) failed = error;
     return -error;
 }
+// Until `take_back` the host may touch memory of the card. What streams were asked for is not done by that.
+FACE void card_lend() { open_region(); }
+FACE void card_take_back() { close_region(); }
+FACE long card_is_allocated(Word address, Word size) { return is_allocated(address, size); }
+
 FACE long card_host_alloc(Word size) {
     const Word address = failed ? 0 : allocate_pinned(size);
     return address ? long(address) : failed ? -failed : -OUT_OF_MEMORY;
@@ -149,7 +154,8 @@ FACE long card_copy(Word to, Word from, Word size, int kind, long handle) {
     work.from = from;
     work.size = size;
     // A graph reads the host's memory when it runs.
-    if (!is_device(from) && !is_pinned(from) && !stream.capture) work.bytes.assign((char*)from, (char*)from + size);
+    const bool is_pageable = !is_device(from) && !is_pinned(from) && !stream.capture;
+    if (is_pageable && random_word() % 2) work.bytes.assign((char*)from, (char*)from + size);
     return size ? -ask(stream, std::move(work)) : 0;
 }
 FACE long card_set(Word to, int value, Word size, long handle) {
