@@ -156,7 +156,7 @@ def test_arrays_outlive_messages_under_way(world: World) -> None:
     ("body", "code", "text"),
     [
         ("if world.rank == 1: raise ValueError('lost')", 2, "ValueError (rank 1 of 2): lost"),
-        ("if world.rank == 0: raise KeyboardInterrupt", 130, "KeyboardInterrupt (rank 0 of 2)"),
+        ("if world.rank == 0: raise KeyboardInterrupt", 130, "KeyboardInterrupt (rank 0 of 2): interrupted"),
         ("messages.wait(); sys.exit(75)", 75, ""),
         ("messages.wait(); messages.start()", 0, ""),
     ],

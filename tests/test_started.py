@@ -140,6 +140,7 @@ def test_controls_start_afresh_but_the_network_alone(tmp_path: Path, trained: Pa
         ),
         (("guide.fermion.0.network={kind: covnet, layers: 1}",), "network.kind is cask there and covnet here"),
         (("guide.fermion=[]", "chain.train=0"), "no network and no trained weight to start"),
+        (("guide.start=nothing.h5",), r"guide\.start = nothing\.h5: .*no such file; give the network\.h5 of a run"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, trained: Path, changes: tuple[str, ...], sentence: str) -> None:

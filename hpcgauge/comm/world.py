@@ -224,7 +224,8 @@ class World:
                 if code == 1 or os.environ.get("HPCGAUGE_TRACEBACK"):
                     traceback.print_exc()
                 where = f" (rank {self.rank} of {self.size})" if self.size > 1 else ""
-                print(f"hpcgauge: {type(error).__name__}{where}: {error}", file=sys.stderr, flush=True)
+                said = str(error) or ("interrupted" if isinstance(error, KeyboardInterrupt) else "it says no more")
+                print(f"hpcgauge: {type(error).__name__}{where}: {said}", file=sys.stderr, flush=True)
             self.abort(code)
 
 

@@ -33,7 +33,12 @@ class RunFolder:
         """Makes the folder. On rank 0."""
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file; give a folder for the run (--out DIR)")
-        make_folder(self.path)
+        try:
+            make_folder(self.path)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"{self.path} cannot be made ({error.strerror}); give another folder (--out DIR)"
+            ) from error
 
     @property
     def configuration(self) -> Path:

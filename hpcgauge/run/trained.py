@@ -16,7 +16,7 @@ from hpcgauge.action.action import Sum
 from hpcgauge.comm.world import World
 from hpcgauge.config import Run
 from hpcgauge.config.schema import GuideSection
-from hpcgauge.errors import ConfigError
+from hpcgauge.errors import ConfigError, FileFormatError
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.network import NetworkFile, read_network, save_network
@@ -100,7 +100,10 @@ def started(guide: Sum, run: Run, lattice: Lattice, folder: Path, say: Callable[
     if has_begun and not on_root(lattice.world, copy.is_file):
         raise ConfigError(f"{copy}, the network that this chain started from, is gone; put it back, or start afresh")
     source = copy if has_begun else Path(run.guide.start)
-    network = read_network(source, lattice.world, lattice.colors)
+    try:
+        network = read_network(source, lattice.world, lattice.colors)
+    except FileFormatError as error:
+        raise FileFormatError(f"guide.start = {run.guide.start}: {error}; give the network.h5 of a run") from error
     _refuse_other_architecture(network, run)
     if not has_begun:
         network = replace(network, provenance={**network.provenance, STARTED_FROM: _line(network, run)})

@@ -226,7 +226,7 @@ def open_gauge_file(path: str | Path, extent: tuple[int, ...] | None = None) -> 
     """The gauge field in a file of any known format; `extent` (x, y, z, t) is needed only where the file has none."""
     path = Path(path)
     if not path.is_file():
-        raise FileFormatError(f"{path}: no such file; give the path of a gauge field")
+        raise FileFormatError(f"{path}: no such file; give the path of one that is there")
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(START)
