@@ -18,17 +18,9 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io import hdf5
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.blocks import read_array, read_block, write_blocks
-from hpcgauge.io.distributed import (
-    MASK,
-    WORD_BYTES,
-    WORDS_AT_ONCE,
-    Distributed,
-    bytes_checksum,
-    checksum,
-    local_checksum,
-    share,
-)
+from hpcgauge.io.blocks import read_array, read_block, read_words, write_blocks
+from hpcgauge.io.checksum import MASK, bytes_checksum, checksum, local_checksum
+from hpcgauge.io.distributed import WORD_BYTES, Distributed, share
 from hpcgauge.io.durable import beside, not_written, publish, remove_beside
 from hpcgauge.io.plain import to_json
 from hpcgauge.io.seal import Entry, Table, add_seal, read_seal
@@ -177,9 +169,7 @@ def _sums(path: Path, world: World, entries: Mapping[str, Entry]) -> dict[str, i
     def local(entry: Entry) -> int:
         n_words, found = entry.length // WORD_BYTES, 0
         mine = share(n_words, world.rank, world.size)
-        for start in range(mine.start, mine.stop, WORDS_AT_ONCE):
-            words = numpy.empty(min(WORDS_AT_ONCE, mine.stop - start), "<u8")
-            read_array(path, entry.offset + start * WORD_BYTES, words)
+        for start, words in read_words(path, entry.offset, mine):
             found += local_checksum(Distributed((n_words,), (start,), words))
         return found
 

@@ -15,7 +15,8 @@ import numpy
 
 from hpcgauge.comm.world import World, without_starting_mpi
 from hpcgauge.io.agreement import on_every_rank
-from hpcgauge.io.distributed import Distributed, bytes_checksum
+from hpcgauge.io.checksum import bytes_checksum
+from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.image import Image
 from hpcgauge.io.seal import Entry
 
