@@ -14,9 +14,11 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
+from hpcgauge.io.container import Contents, read_container, write_container
 from hpcgauge.io.gauge import writer
 from hpcgauge.io.gauge.header import Extent
 from hpcgauge.io.gauge.links import read_links, write_links
+from hpcgauge.run.stored import distributed
 from tests.support.gaugefiles import random_links
 from tests.support.gaugeoracles import told
 from tests.support.ranks import agree
@@ -89,7 +91,7 @@ def test_what_is_written_is_right_and_comes_back(case: Case, world: World, share
 
 
 @pytest.mark.ranks
-@pytest.mark.parametrize("format", ["nersc", "openqcd", "hirep"])
+@pytest.mark.parametrize("format", ["nersc", "openqcd", "hirep", "hdf5"])
 def test_files_are_written_in_slabs(
     format: str, world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +104,19 @@ def test_files_are_written_in_slabs(
         write_links(U, shared_tmp_path / "field", format, overwrite=True)
         contents.append(without_dates((shared_tmp_path / "field").read_bytes()))
     agree(world, len(set(contents)) == 1, "the same file")
+
+
+@pytest.mark.ranks
+def test_links_in_hdf5_are_a_container(world: World, shared_tmp_path: Path) -> None:
+    """Made of slabs and what is around them, the file is the one that HDF5 lays out for the whole array."""
+    U, path = Links.hot(Lattice((4, 2, 4, 6), 3, world)), shared_tmp_path / "container"
+    write_links(U, shared_tmp_path / "field", "hdf5")
+    contents = read_container(shared_tmp_path / "field", world, "links", {})
+    write_container(path, world, "links", Contents({"links": distributed(U)}, {}, contents.attributes))
+    agree(world, path.read_bytes() == (shared_tmp_path / "field").read_bytes(), "the same bytes")
+    agree(world, set(contents.attributes) == {"plaquette", "link_trace"}, f"{contents.attributes}")
+    write_container(path, world, "links", Contents({"links": distributed(U)}))
+    agree(world, numpy.array_equal(read_links(path, world).to_numpy(), U.to_numpy()), "a chain's own file is one too")
 
 
 REFUSED = {

@@ -22,6 +22,8 @@ from hpcgauge.io.blocks import read_array, read_block, read_words, write_blocks
 from hpcgauge.io.checksum import MASK, bytes_checksum, checksum, local_checksum
 from hpcgauge.io.distributed import WORD_BYTES, Distributed, share
 from hpcgauge.io.durable import beside, not_written, publish, remove_beside
+from hpcgauge.io.hdf5 import Stored
+from hpcgauge.io.image import Image
 from hpcgauge.io.plain import to_json
 from hpcgauge.io.seal import Entry, Table, add_seal, read_seal
 from hpcgauge.io.unsealed import read_unsealed
@@ -65,12 +67,25 @@ def write_container(path: Path, world: World, kind: str, contents: Contents) -> 
 
 def _create(path: Path, kind: str, contents: Contents, sums: Mapping[str, int]) -> dict[str, Entry]:
     """Makes the file, with room for all blocks; where each dataset lies. On rank 0."""
-    text = to_json(contents.attributes).encode()
+    arrays = {name: Stored(part.global_shape, part.local.dtype, sums[name]) for name, part in contents.arrays.items()}
+    image, entries = laid_out(kind, arrays, contents.replicated, contents.attributes, path.name)
+    image.save(path)
+    return entries
+
+
+def laid_out(
+    kind: str,
+    arrays: Mapping[str, Stored],
+    replicated: Mapping[str, numpy.ndarray],
+    attributes: Mapping[str, Any],
+    name: str,
+) -> tuple[Image, dict[str, Entry]]:
+    """The file of this name without its seal and the numbers of distributed arrays, and where each dataset lies."""
+    text = to_json(attributes).encode()
     if len(text) > MAX_ATTRIBUTES:
-        raise ValueError(f"{path.name}: attributes of {len(text)} bytes; at most {MAX_ATTRIBUTES} are possible")
-    arrays = {name: (part, sums[name]) for name, part in contents.arrays.items()}
+        raise ValueError(f"{name}: attributes of {len(text)} bytes; at most {MAX_ATTRIBUTES} are possible")
     said = {"hpcgauge": kind, "schema": SCHEMA}
-    return hdf5.lay_out(path, said, arrays, {**contents.replicated, ATTRIBUTES: numpy.array(text)})
+    return hdf5.laid_out(said, arrays, {**replicated, ATTRIBUTES: numpy.array(text)})
 
 
 def table_of(path: Path) -> Table:

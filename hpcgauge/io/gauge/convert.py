@@ -6,19 +6,14 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy
-
 from hpcgauge.comm.world import World
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT
-from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.distributed import Distributed
+from hpcgauge.io.agreement import on_root
 from hpcgauge.io.gauge import layouts
 from hpcgauge.io.gauge.compiled import Place
 from hpcgauge.io.gauge.formats import Measured, Wanted, facts_of, planned
 from hpcgauge.io.gauge.gaugefile import GaugeFile, checks_of, open_gauge_file
-from hpcgauge.io.gauge.header import DIRECTIONS, Header
-from hpcgauge.io.gauge.layouts import T
-from hpcgauge.io.gauge.sweep import COMPLEX, Measurement, Slab, Sweep, verify
+from hpcgauge.io.gauge.sweep import Measurement, Slab, Sweep, verify
 from hpcgauge.io.gauge.writer import Writing
 
 
@@ -45,15 +40,10 @@ def convert(
     limit = OFF_GROUP_LIMIT["single"] if check else math.inf
     sweep, writing = Sweep(here, file), Writing(here, path, header, overwrite, limit)
     with writing.begun():
-        if header.layout == "planes":
-            part = _planes(sweep, header)
-            measured = _measured(file, sweep.measured(), check)
-            writing.finish_planes(measured, part)
-        else:
-            for slab in sweep.slabs():
-                _put(writing, slab)
-            measured = _measured(file, sweep.measured(), check)
-            writing.finish(replace(measured, sums=writing.found().sums), sweep.own)
+        for slab in sweep.slabs():
+            _put(writing, slab)
+        measured = _measured(file, sweep.measured(), check)
+        writing.finish(replace(measured, sums=writing.found().sums), sweep.own)
     return on_root(here, lambda: open_gauge_file(path))
 
 
@@ -68,20 +58,3 @@ def _measured(file: GaugeFile, measurement: Measurement, check: bool) -> Measure
     """What the header of the new file says, the old one's having been compared."""
     verify(file, measurement, checks_of(check), OFF_GROUP_LIMIT["single"])
     return Measured({}, measurement.link_trace, measurement.plaquette)
-
-
-def _planes(sweep: Sweep, header: Header) -> Distributed:
-    """The links of this rank's share, as HDF5 holds them. Collective."""
-    (x, y, z, t), colors, _ = header.complete()
-    own, shape = sweep.own, (DIRECTIONS, t, z, y, x, colors, colors)
-    first, n = (own.origin[T], own.local[T]) if own else (0, 0)
-
-    def room() -> numpy.ndarray:
-        return numpy.empty((DIRECTIONS, n, *shape[2:]), COMPLEX[header.precision])
-
-    links = on_every_rank(sweep.world, room)
-    for slab in sweep.slabs():
-        if slab is not None:
-            start = slab.region.origin[T] - first
-            links[:, start : start + slab.region.local[T]] = slab.links[:, 1:]
-    return Distributed(shape, (0, first, 0, 0, 0, 0, 0), links)

@@ -14,15 +14,13 @@ import numpy
 from hpcgauge.comm.world import World
 from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.blocks import write_at
-from hpcgauge.io.container import Contents, write_container
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.durable import beside, publish, remove_beside, reserve, write_fully
 from hpcgauge.io.gauge import layouts
 from hpcgauge.io.gauge.checksums import GROUP, SCIDAC, TRACE, Found, Tally, checks_of_sums, combined, form_of
 from hpcgauge.io.gauge.compiled import Place, check, give
-from hpcgauge.io.gauge.formats import FORMATS, Measured, attributes_of, end_of, start_of
+from hpcgauge.io.gauge.formats import FORMATS, Measured, end_of, start_of
 from hpcgauge.io.gauge.gaugefile import GaugeFile, open_gauge_file
-from hpcgauge.io.gauge.hdf5links import KIND
 from hpcgauge.io.gauge.header import Header
 from hpcgauge.io.gauge.layouts import Batch, Region
 
@@ -50,13 +48,12 @@ class Writing:
         """The block in which the file is made; if that fails nothing is left of it. Collective."""
         on_root(self.world, self._refuse)
         try:
-            if self.header.layout != "planes":
-                on_root(self.world, self._create)
+            on_root(self.world, self._create)
             yield
         except Exception as error:
             if self.world.rank == 0:
                 remove_beside(self.path)
-            if not isinstance(error, OSError) or self.header.layout == "planes":  # the container has said it
+            if not isinstance(error, OSError):
                 raise
             raise OSError(
                 error.errno or errno.EIO,
@@ -84,16 +81,13 @@ class Writing:
 
     def _part(self, region: Region | None, sources: Sequence[Source]) -> Distributed:
         """The region as a block of the file."""
-        layout, words = self.header.layout, self._form.unit_bytes // 8
-        shape = layouts.shape_in_file(layout, self.header.complete()[0])
-        if region is None:
-            nothing = (0,) * (len(shape) + 1)
-            return Distributed((*shape, words), nothing, numpy.empty(nothing, "<u8"))
-        local, origin = layouts.shape_in_file(layout, region.local), layouts.shape_in_file(layout, region.origin)
-        data = self.bytes_of(region, sources).view("<u8").reshape(*local, words)
-        return Distributed((*shape, words), (*origin, 0), data)
+        words, whole = self._form.unit_bytes // 8, self.header.complete()[0]
+        nothing = Region(whole, (0, 0, 0, 0), (0, 0, 0, 0))
+        shape, origin, local = layouts.box_in_file(self.header.layout, region or nothing)
+        data = numpy.empty(0, numpy.uint8) if region is None else self._bytes_of(region, sources)
+        return Distributed((*shape, words), (*origin, 0), data.view("<u8").reshape(*local, words))
 
-    def bytes_of(self, region: Region, sources: Sequence[Source]) -> numpy.ndarray:
+    def _bytes_of(self, region: Region, sources: Sequence[Source]) -> numpy.ndarray:
         """The bytes of a region as in the file, added to the tally."""
         size = self._form.unit_bytes
         count = region.local[0] * region.local[1] * region.local[2] * region.local[3]
@@ -152,12 +146,6 @@ class Writing:
     def _publish(self) -> None:
         self._refuse()
         publish(self.path)
-
-    def finish_planes(self, measured: Measured, part: Distributed) -> None:
-        """Writes the whole HDF5 file, each rank its part. Collective."""
-        on_root(self.world, self._refuse)
-        contents = Contents({KIND: part}, {}, attributes_of(self.header, measured))
-        write_container(self.path, self.world, KIND, contents)
 
 
 def _same(found: Header, planned: Header) -> bool:
