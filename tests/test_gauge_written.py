@@ -178,8 +178,9 @@ def test_links_off_the_group_are_not_written(world: World, shared_tmp_path: Path
 
 
 @pytest.mark.ranks
+@pytest.mark.parametrize("format", ["hirep", "hdf5"])
 def test_what_cannot_be_read_back_gets_no_name(
-    world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    format: str, world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = writer.write_at
 
@@ -190,7 +191,7 @@ def test_what_cannot_be_read_back_gets_no_name(
 
     monkeypatch.setattr(writer, "write_at", losing)
     with pytest.raises(OSError, match="could not be written"):
-        write_links(Links.hot(Lattice((4, 2, 4, 6), 3, world)), shared_tmp_path / "field", "hirep")
+        write_links(Links.hot(Lattice((4, 2, 4, 6), 3, world)), shared_tmp_path / "field", format)
     world.barrier()
     agree(world, not list(shared_tmp_path.iterdir()), "nothing is left")
 

@@ -17,7 +17,7 @@ from hpcgauge.io.blocks import write_at
 from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.durable import beside, publish, remove_beside, reserve, write_fully
 from hpcgauge.io.gauge import layouts
-from hpcgauge.io.gauge.checksums import GROUP, SCIDAC, TRACE, Found, Tally, checks_of_sums, combined, form_of
+from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, combined, form_of
 from hpcgauge.io.gauge.compiled import Place, check, give
 from hpcgauge.io.gauge.formats import FORMATS, Measured, end_of, start_of
 from hpcgauge.io.gauge.gaugefile import GaugeFile, open_gauge_file
@@ -41,7 +41,9 @@ class Writing:
         self.world, self.path, self.header, self.overwrite = world, path, header, overwrite
         self.beside = beside(path)
         self.tally, self._form = Tally(), form_of(header)
-        self.checks = SCIDAC | TRACE | GROUP | checks_of_sums(FORMATS[header.format].sums)
+        stored = FORMATS[header.format].sums
+        self._compared = stored if "sum64" in stored else ("suma", "sumb")
+        self.checks = TRACE | GROUP | checks_of_sums((*stored, *self._compared))
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -125,7 +127,7 @@ class Writing:
         file = on_root(self.world, lambda: open_gauge_file(self.beside))
         tally = on_every_rank(self.world, lambda: self._read_back(file, region))
         again = combined(self.world, tally)
-        is_same = all(again.sums[name] == measured.sums[name] for name in ("suma", "sumb"))
+        is_same = all(again.sums[name] == measured.sums[name] for name in self._compared)
         if not is_same or not _same(file.header, self.header):
             raise OSError(errno.EIO, f"what was written to {self.beside} is not what is read back; look at the disk")
         file.verify_found(again, ("checksum", "link_trace"))
