@@ -46,7 +46,7 @@ class Contents:
 
 def write_container(path: Path, world: World, kind: str, contents: Contents) -> None:
     """Writes the file, whole or not at all; replicated arrays and attributes are those of rank 0. Collective."""
-    part = beside(path)
+    part = on_root(world, lambda: beside(path))
     sums = {name: checksum(world, array) for name, array in contents.arrays.items()}
     try:
         entries = on_root(world, lambda: _create(part, kind, contents, sums))
@@ -56,13 +56,13 @@ def write_container(path: Path, world: World, kind: str, contents: Contents) -> 
         on_every_rank(world, lambda: write_blocks(part, world, placed))
         on_root(world, lambda: add_seal(part, Table(kind, SCHEMA, entries)))
         verify_container(part, world, kind)
-        on_root(world, lambda: publish(path))
     except Exception as error:
         if world.rank == 0:
             remove_beside(path)
         if not isinstance(error, OSError | FileFormatError):
             raise
         raise not_written(path, error) from error
+    on_root(world, lambda: publish(path))
 
 
 def _create(path: Path, kind: str, contents: Contents, sums: Mapping[str, int]) -> dict[str, Entry]:

@@ -15,7 +15,7 @@ from hpcgauge.comm.world import World
 from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.blocks import write_at
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.durable import beside, publish, remove_beside, reserve, write_fully
+from hpcgauge.io.durable import beside, not_written, publish, remove_beside, reserve, write_fully
 from hpcgauge.io.gauge import layouts
 from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, combined, form_of
 from hpcgauge.io.gauge.compiled import Place, check, give
@@ -34,12 +34,12 @@ SLAB = 32 << 20
 class Writing:
     """A file of this header in the making: numbers first, then what surrounds them.
 
-    `limit`: how far from the group links may be."""
+    `limit`: how far from the group links may be. Collective."""
 
     def __init__(self, world: World, path: Path, header: Header, overwrite: bool, limit: float) -> None:
         self.limit = limit
         self.world, self.path, self.header, self.overwrite = world, path, header, overwrite
-        self.beside = beside(path)
+        self.beside = on_root(world, lambda: beside(path))
         self.tally, self._form = Tally(), form_of(header)
         stored = FORMATS[header.format].sums
         self._compared = stored if "sum64" in stored else ("suma", "sumb")
@@ -47,21 +47,20 @@ class Writing:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """The block in which the file is made; if that fails nothing is left of it. Collective."""
+        """The block in which the file is made; after it the file has its name. If anything fails nothing is left of it.
+        Collective."""
         on_root(self.world, self._refuse)
         try:
             on_root(self.world, self._create)
             yield
+            on_root(self.world, self._refuse)
         except Exception as error:
             if self.world.rank == 0:
                 remove_beside(self.path)
             if not isinstance(error, OSError):
                 raise
-            raise OSError(
-                error.errno or errno.EIO,
-                f"{self.path} could not be written ({error}); nothing of that name was changed: free space on the disk "
-                "or make the folder writable, then write again",
-            ) from error
+            raise not_written(self.path, error) from error
+        on_root(self.world, lambda: publish(self.path))
 
     def _refuse(self) -> None:
         if self.path.exists() and not self.overwrite:
@@ -122,7 +121,7 @@ class Writing:
         return found
 
     def finish(self, measured: Measured, region: Region | None) -> None:
-        """Writes header and end, reads all back (each rank a region), and gives the file its name. Collective."""
+        """Writes header and end, and reads all back, each rank a region. Collective."""
         on_root(self.world, lambda: self._surround(measured))
         file = on_root(self.world, lambda: open_gauge_file(self.beside))
         tally = on_every_rank(self.world, lambda: self._read_back(file, region))
@@ -131,7 +130,6 @@ class Writing:
         if not is_same or not _same(file.header, self.header):
             raise OSError(errno.EIO, f"what was written to {self.beside} is not what is read back; look at the disk")
         file.verify_found(again, ("checksum", "link_trace"))
-        on_root(self.world, self._publish)
 
     def _surround(self, measured: Measured) -> None:
         descriptor = os.open(self.beside, os.O_WRONLY)
@@ -144,10 +142,6 @@ class Writing:
 
     def _read_back(self, file: GaugeFile, region: Region | None) -> Tally:
         return Tally() if region is None else file.take(region, None, self.checks)
-
-    def _publish(self) -> None:
-        self._refuse()
-        publish(self.path)
 
 
 def _same(found: Header, planned: Header) -> bool:
