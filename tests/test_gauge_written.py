@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import Links
 from hpcgauge.io.container import Contents, read_container, write_container
 from hpcgauge.io.gauge import writer
+from hpcgauge.io.gauge.convert import convert
+from hpcgauge.io.gauge.formats import Wanted
 from hpcgauge.io.gauge.header import Extent
 from hpcgauge.io.gauge.links import read_links, write_links
 from hpcgauge.run.stored import distributed
@@ -104,6 +108,29 @@ def test_files_are_written_in_slabs(
         write_links(U, shared_tmp_path / "field", format, overwrite=True)
         contents.append(without_dates((shared_tmp_path / "field").read_bytes()))
     agree(world, len(set(contents)) == 1, "the same file")
+
+
+@pytest.mark.parametrize("format", ["nersc", "openqcd", "hdf5"])
+def test_writing_takes_little_memory_beside_the_field(
+    format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some slabs, however large the field is; converting holds no field at all."""
+    U = Links.unit(Lattice((8, 8, 8, 64), 3))
+    limit = U.data.nbytes / 3
+    monkeypatch.setattr("hpcgauge.io.gauge.links.SLAB", 1 << 20)
+    monkeypatch.setattr("hpcgauge.io.gauge.sweep.SLAB", 1 << 20)
+    write_links(U, tmp_path / "field", "nersc")
+    actions: list[Callable[[], object]] = [
+        lambda: write_links(U, tmp_path / "field", format, overwrite=True),
+        lambda: convert(tmp_path / "field", tmp_path / "other", Wanted(format)),
+    ]
+    for action in actions:
+        tracemalloc.start()
+        try:
+            action()
+            assert tracemalloc.get_traced_memory()[1] < limit
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.ranks
