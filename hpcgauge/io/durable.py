@@ -3,7 +3,7 @@
 Under its name a file is always whole, whenever the process is killed. What cannot be kept is an OSError that says what
 to do; nothing here communicates.
 
-Each process writes beside under a name of its own, which says on what machine it runs, so that several may write the
+Each process writes beside under a name of its own, which says on what machine it is, so that several may write the
 same file at once: the last one to rename wins. What a killed process left is removed by the next one that writes into
 the folder: if its process is gone from this machine or, where it ran on another one, if nothing was written for a day.
 There is no lock on it, because locks of files are local to a machine on some NFS mounts, and MPI-IO takes them itself.
@@ -25,7 +25,14 @@ DAY = 24 * 3600.0
 
 def beside(path: Path) -> Path:
     """Where this process writes a file before it gets its name; ranks write where rank 0 would."""
-    return path.with_name(f"{path.name}.hpcgauge-{os.getpid()}-{os.uname().nodename}{PART}")
+    return path.with_name(f"{path.name}.hpcgauge-{os.getpid()}-{_machine()}{PART}")
+
+
+def _machine() -> str:
+    """What numbers processes, by name: the machine, and which count of it, as containers may have one of their own."""
+    with suppress(OSError):
+        return f"{os.uname().nodename}-{os.stat('/proc/self/ns/pid').st_ino}"
+    return os.uname().nodename
 
 
 def not_written(path: Path, error: BaseException) -> OSError:
@@ -94,7 +101,7 @@ def _is_forgotten(path: Path, process: int, machine: str) -> bool:
     """True if the writer of an unfinished file is gone: no process of this machine, or silent for a day."""
     if time.time() - path.stat().st_mtime > DAY:
         return True
-    if machine != os.uname().nodename:
+    if machine != _machine():
         return False
     try:
         os.kill(process, 0)
