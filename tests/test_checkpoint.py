@@ -22,8 +22,9 @@ from hpcgauge.io.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from hpcgauge.io.checksum import checksum, local_checksum
 from hpcgauge.io.container import Contents
-from hpcgauge.io.distributed import Distributed, checksum, local_checksum
+from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.network import NetworkFile, read_network, save_network
 from hpcgauge.io.recorded import read_trajectory, record_trajectory, recorded_trajectories
 from tests.support.disk import small_disk
@@ -129,18 +130,34 @@ def test_the_checksum_does_not_know_the_blocks(world: World) -> None:
     agree(world, checksum(world, cut(array, block(world))) != expected, "a changed number")
 
 
-def test_the_checksum_is_its_formula(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mix(word: int) -> int:
-        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-        word = (word ^ word >> 27) * 0x94D049BB133111EB % 2**64
-        return word ^ word >> 31
+def mix(word: int) -> int:
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    word = (word ^ word >> 27) * 0x94D049BB133111EB % 2**64
+    return word ^ word >> 31
 
-    array = whole_links()[:, :, :, :2, 0]
-    words = array.astype("<c16").reshape(-1).view("<u8").tolist()
-    expected = sum(mix(word ^ mix(number)) for number, word in enumerate(words)) % 2**64
-    for at_once in (3, 100, 1 << 20):
-        monkeypatch.setattr(distributed, "WORDS_AT_ONCE", at_once)
-        assert local_checksum(Distributed(array.shape, (0,) * array.ndim, array)) == expected
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (slice(0, 4), slice(0, 8), slice(0, 2), slice(0, 2)),
+        (slice(0, 4), slice(3, 5), slice(0, 2), slice(1, 4)),
+        (slice(2, 3), slice(1, 8), slice(1, 2), slice(0, 4)),
+        (slice(1, 1), slice(0, 8), slice(0, 2), slice(0, 4)),
+    ],
+)
+def test_the_checksum_is_its_formula(box: tuple[slice, ...]) -> None:
+    """Over the words of a block, each with its number in the whole array, in any order in memory."""
+    array = whole_links()[..., 0, 0, 0]
+    numbers = numpy.arange(2 * array.size).reshape(*array.shape, 2)[box].reshape(-1).tolist()
+    words = array[box].astype("<c16").reshape(-1).view("<u8").tolist()
+    expected = sum(mix(word ^ mix(number)) for number, word in zip(numbers, words, strict=True)) % 2**64
+    origin = tuple(part.start for part in box)
+    for local in (array[box], array[box].copy(), array[box].copy(order="F"), array[box].astype(">c16")):
+        assert local_checksum(Distributed(array.shape, origin, local)) == expected
+
+
+def test_the_checksum_of_one_number_is_that_of_its_words() -> None:
+    assert local_checksum(Distributed((), (), numpy.array(7))) == mix(7 ^ mix(0))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 import hpcgauge as hg
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError, DeviceError
+from hpcgauge.io import checksum
+from hpcgauge.io.gauge import compiled as gauge_files
 from hpcgauge.kernels import host
 from hpcgauge.kernels.build import Target
 from hpcgauge.kernels.cuda_source import LANES
@@ -44,6 +46,19 @@ def test_all_kernels_of_a_run_can_be_compiled_before(
     assert compile_configuration(run, None, World.alone())
     run_here(run, tmp_path, World.alone())
     assert used and used <= compiled, [(kernel.name, target) for kernel, target in used - compiled]
+
+
+@pytest.mark.host
+def test_what_files_need_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines that compute may have no compiler."""
+    compiled: list[str] = []
+    monkeypatch.setattr(compilation, "compile_all", lambda jobs, architecture: None)
+    for module, name in ((checksum, "checksum"), (gauge_files, "gauge files")):
+        monkeypatch.setattr(module, "library", lambda name=name: compiled.append(name))
+    compile_configuration(described(*EVERYTHING), None, World.alone())
+    assert compiled == ["checksum"]
+    compile_configuration(described(*EVERYTHING, f"start={__file__}"), None, World.alone())
+    assert compiled == ["checksum", "checksum", "gauge files"]
 
 
 @pytest.mark.host

@@ -104,7 +104,7 @@ def test_what_is_written_is_right_and_comes_back(case: Case, world: World, share
 
 
 @pytest.mark.ranks
-@pytest.mark.parametrize("format", ["nersc", "openqcd", "hirep"])
+@pytest.mark.parametrize("format", ["nersc", "openqcd", "hirep", "hdf5"])
 def test_files_are_written_in_slabs(
     format: str, world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,8 +219,9 @@ def test_links_off_the_group_are_not_written(world: World, shared_tmp_path: Path
 
 
 @pytest.mark.ranks
+@pytest.mark.parametrize("format", ["hirep", "hdf5"])
 def test_what_cannot_be_read_back_gets_no_name(
-    world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    format: str, world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = writer.write_at
 
@@ -231,7 +232,7 @@ def test_what_cannot_be_read_back_gets_no_name(
 
     monkeypatch.setattr(writer, "write_at", losing)
     with pytest.raises(OSError, match="could not be written"):
-        write_links(Links.hot(Lattice((4, 2, 4, 6), 3, world)), shared_tmp_path / "field", "hirep")
+        write_links(Links.hot(Lattice((4, 2, 4, 6), 3, world)), shared_tmp_path / "field", format)
     world.barrier()
     agree(world, not list(shared_tmp_path.iterdir()), "nothing is left")
 

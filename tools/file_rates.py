@@ -4,12 +4,14 @@
 
 One process, one SU(3) field; DIR should be in memory, as disks are not what is measured. For each format: the bytes of
 the file, the rates of pread into a buffer that was used before (copy) and into fresh memory, of read_links without
-(bare) and with its checks, and of write_links; ratios to both copies. The best of several of each.
+(bare) and with its checks, and of write_links; ratios to both copies; memory of the process that write_links takes
+beside the field (Linux with glibc). The best of several of each.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import resource
 import tempfile
@@ -52,8 +54,23 @@ def copy(path: Path, buffer: numpy.ndarray) -> None:
     os.close(descriptor)
 
 
+def memory(name: str) -> float:
+    """MiB of the process's own memory; VmRSS: now, VmHWM: the most since the last reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
+
+
+def beside(action: Callable[[], object]) -> float:
+    """MiB that an action takes at most, beside what was there before."""
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory("VmRSS")
+    action()
+    return memory("VmHWM") - before
+
+
 def rates(U: Field, path: Path, form: tuple[str, str, str], repeat: int) -> dict[str, float]:
-    """The bytes of the file, and seconds of each way."""
+    """The bytes of the file, seconds of each way, and MiB beside the field in writing."""
     lattice = Lattice(U.lattice.extent, 3, precision=form[2])
 
     def write() -> None:
@@ -71,7 +88,7 @@ def rates(U: Field, path: Path, form: tuple[str, str, str], repeat: int) -> dict
     }
     ways["checked"]()
     found = {name: min(seconds(way) for _ in range(repeat)) for name, way in ways.items()}
-    return {"bytes": size, **found}
+    return {"bytes": size, **found, "beside": beside(write)}
 
 
 def row(name: str, found: dict[str, float]) -> str:
@@ -80,7 +97,7 @@ def row(name: str, found: dict[str, float]) -> str:
     speed = {way: size / found[way] / 1e9 for way in ("copy", "fresh", "bare", "checked", "write")}
     shown = "".join(f"{value:9.2f}" for value in speed.values())
     ratios = (f"{speed['bare'] / speed[way]:12.2f}" for way in ("copy", "fresh"))
-    return f"{name:12s}{size / 1e6:9.1f}{shown}{''.join(ratios)}"
+    return f"{name:12s}{size / 1e6:9.1f}{shown}{''.join(ratios)}{found['beside']:12.0f}"
 
 
 def main() -> None:
@@ -92,7 +109,9 @@ def main() -> None:
     chosen = parser.parse_args()
     extent = tuple(int(n) for n in chosen.extent.split(","))
     U = Links.hot(Lattice(extent, 3))
-    print("format            MB     copy    fresh     bare  checked    write   bare/copy  bare/fresh   (GB/s)")
+    print(
+        "format            MB     copy    fresh     bare  checked    write   bare/copy  bare/fresh  MiB beside   (GB/s)"
+    )
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         for name in chosen.formats.split(","):
             print(row(name, rates(U, Path(folder, "field"), FORMS[name], chosen.repeat)), flush=True)

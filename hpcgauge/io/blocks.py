@@ -17,9 +17,11 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io import hdf5
 from hpcgauge.io.agreement import on_every_rank
-from hpcgauge.io.distributed import Distributed
+from hpcgauge.io.distributed import WORD_BYTES, Distributed
 from hpcgauge.io.durable import write_fully
 
+# Words that stay in the second cache until they are summed.
+WORDS_AT_ONCE = 1 << 16
 # Arrays by name, each with its offset in the file.
 Placed = Mapping[str, tuple[int, Distributed]]
 
@@ -70,6 +72,20 @@ def read_array(path: Path, offset: int, array: numpy.ndarray) -> numpy.ndarray:
     finally:
         os.close(descriptor)
     return array
+
+
+def read_words(path: Path, offset: int, part: slice) -> Iterator[tuple[int, numpy.ndarray]]:
+    """A part of the words that begin at this offset of a file: some at once and the number of the first of them, in
+    memory that the next ones take. FileFormatError where the file ends before."""
+    room = numpy.empty(min(WORDS_AT_ONCE, part.stop - part.start), "<u8")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for first in range(part.start, part.stop, WORDS_AT_ONCE):
+            words = room[: part.stop - first]
+            _read_fully(path, descriptor, words, offset + first * WORD_BYTES)
+            yield first, words
+    finally:
+        os.close(descriptor)
 
 
 def _read_fully(path: Path, descriptor: int, target: numpy.ndarray, offset: int) -> None:

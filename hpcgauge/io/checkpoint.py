@@ -77,7 +77,7 @@ def keep_last(folder: Path, world: World, count: int, every: int = 0, newest: in
     """Removes all checkpoints but the last `count` and those of multiples of `every` (0: none). Collective.
 
     Those above `newest`, which the chain has passed over as damaged and is about to make anew, are set aside under
-    another name. What an interrupted write left behind is removed.
+    another name. What an interrupted write left behind is removed, whoever began it: the run's lock keeps others out.
     """
     if count < 1:
         raise ValueError(f"count = {count}; at least one checkpoint must be kept")

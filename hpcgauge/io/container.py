@@ -18,18 +18,12 @@ from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io import hdf5
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.blocks import read_array, read_block, write_blocks
-from hpcgauge.io.distributed import (
-    MASK,
-    WORD_BYTES,
-    WORDS_AT_ONCE,
-    Distributed,
-    bytes_checksum,
-    checksum,
-    local_checksum,
-    share,
-)
+from hpcgauge.io.blocks import read_array, read_block, read_words, write_blocks
+from hpcgauge.io.checksum import MASK, bytes_checksum, checksum, local_checksum
+from hpcgauge.io.distributed import WORD_BYTES, Distributed, share
 from hpcgauge.io.durable import beside, not_written, publish, remove_beside
+from hpcgauge.io.hdf5 import Stored
+from hpcgauge.io.image import Image
 from hpcgauge.io.plain import to_json
 from hpcgauge.io.seal import Entry, Table, add_seal, read_seal
 from hpcgauge.io.unsealed import read_unsealed
@@ -52,7 +46,7 @@ class Contents:
 
 def write_container(path: Path, world: World, kind: str, contents: Contents) -> None:
     """Writes the file, whole or not at all; replicated arrays and attributes are those of rank 0. Collective."""
-    part = beside(path)
+    part = on_root(world, lambda: beside(path))
     sums = {name: checksum(world, array) for name, array in contents.arrays.items()}
     try:
         entries = on_root(world, lambda: _create(part, kind, contents, sums))
@@ -62,23 +56,36 @@ def write_container(path: Path, world: World, kind: str, contents: Contents) -> 
         on_every_rank(world, lambda: write_blocks(part, world, placed))
         on_root(world, lambda: add_seal(part, Table(kind, SCHEMA, entries)))
         verify_container(part, world, kind)
-        on_root(world, lambda: publish(path))
     except Exception as error:
         if world.rank == 0:
             remove_beside(path)
         if not isinstance(error, OSError | FileFormatError):
             raise
         raise not_written(path, error) from error
+    on_root(world, lambda: publish(path))
 
 
 def _create(path: Path, kind: str, contents: Contents, sums: Mapping[str, int]) -> dict[str, Entry]:
     """Makes the file, with room for all blocks; where each dataset lies. On rank 0."""
-    text = to_json(contents.attributes).encode()
+    arrays = {name: Stored(part.global_shape, part.local.dtype, sums[name]) for name, part in contents.arrays.items()}
+    image, entries = laid_out(kind, arrays, contents.replicated, contents.attributes, path.name)
+    image.save(path)
+    return entries
+
+
+def laid_out(
+    kind: str,
+    arrays: Mapping[str, Stored],
+    replicated: Mapping[str, numpy.ndarray],
+    attributes: Mapping[str, Any],
+    name: str,
+) -> tuple[Image, dict[str, Entry]]:
+    """The file of this name without its seal and the numbers of distributed arrays, and where each dataset lies."""
+    text = to_json(attributes).encode()
     if len(text) > MAX_ATTRIBUTES:
-        raise ValueError(f"{path.name}: attributes of {len(text)} bytes; at most {MAX_ATTRIBUTES} are possible")
-    arrays = {name: (part, sums[name]) for name, part in contents.arrays.items()}
+        raise ValueError(f"{name}: attributes of {len(text)} bytes; at most {MAX_ATTRIBUTES} are possible")
     said = {"hpcgauge": kind, "schema": SCHEMA}
-    return hdf5.lay_out(path, said, arrays, {**contents.replicated, ATTRIBUTES: numpy.array(text)})
+    return hdf5.laid_out(said, arrays, {**replicated, ATTRIBUTES: numpy.array(text)})
 
 
 def table_of(path: Path) -> Table:
@@ -177,9 +184,7 @@ def _sums(path: Path, world: World, entries: Mapping[str, Entry]) -> dict[str, i
     def local(entry: Entry) -> int:
         n_words, found = entry.length // WORD_BYTES, 0
         mine = share(n_words, world.rank, world.size)
-        for start in range(mine.start, mine.stop, WORDS_AT_ONCE):
-            words = numpy.empty(min(WORDS_AT_ONCE, mine.stop - start), "<u8")
-            read_array(path, entry.offset + start * WORD_BYTES, words)
+        for start, words in read_words(path, entry.offset, mine):
             found += local_checksum(Distributed((n_words,), (start,), words))
         return found
 

@@ -2,21 +2,37 @@
 
 Under its name a file is always whole, whenever the process is killed. What cannot be kept is an OSError that says what
 to do; nothing here communicates.
+
+Each process writes beside under a name of its own, which says on what machine it is, so that several may write the
+same file at once: the last one to rename wins. What a killed process left is removed by the next one that writes into
+the folder: if its process is gone from this machine or, where it ran on another one, if nothing was written for a day.
+There is no lock on it, because locks of files are local to a machine on some NFS mounts, and MPI-IO takes them itself.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import time
 from contextlib import suppress
 from pathlib import Path
 
 PART = ".part"
+UNFINISHED = re.compile(rf".+\.hpcgauge-([0-9]+)-(.+){re.escape(PART)}.*")
+DAY = 24 * 3600.0
 
 
 def beside(path: Path) -> Path:
-    """Where a file is written before it gets its name."""
-    return path.with_name(path.name + PART)
+    """Where this process writes a file before it gets its name; ranks write where rank 0 would."""
+    return path.with_name(f"{path.name}.hpcgauge-{os.getpid()}-{_machine()}{PART}")
+
+
+def _machine() -> str:
+    """What numbers processes, by name: the machine, and which count of it, as containers may have one of their own."""
+    with suppress(OSError):
+        return f"{os.uname().nodename}-{os.stat('/proc/self/ns/pid').st_ino}"
+    return os.uname().nodename
 
 
 def not_written(path: Path, error: BaseException) -> OSError:
@@ -41,23 +57,59 @@ def put_bytes(path: Path, data: bytes) -> None:
             write_fully(descriptor, memoryview(data), 0)
         finally:
             os.close(descriptor)
-        publish(path)
     except OSError as error:
         remove_beside(path)
         raise not_written(path, error) from error
+    publish(path)
 
 
 def publish(path: Path) -> None:
     """Brings what was written beside to the disk, gives it its name and brings the folder to the disk."""
-    to_disk(beside(path))
-    os.replace(beside(path), path)
-    to_disk(path.parent)
+    try:
+        to_disk(beside(path))
+        os.replace(beside(path), path)
+    except OSError as error:
+        remove_beside(path)
+        raise not_written(path, error) from error
+    try:
+        to_disk(path.parent)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{path} is new and whole, but its folder could not be brought to the disk ({error}): if the machine fails "
+            "now, the file may be gone, or again what it was before. Have the disk looked at, then start again",
+        ) from error
+    remove_forgotten(path.parent)
 
 
 def remove_beside(path: Path) -> None:
-    """Removes what an unfinished write left, if it can."""
+    """Removes what this process's unfinished write left, if it can."""
     with suppress(OSError):
         beside(path).unlink()
+
+
+def remove_forgotten(folder: Path) -> None:
+    """Removes what writers that are gone left in a folder, if it can."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            writer = UNFINISHED.fullmatch(path.name)
+            if writer is not None and _is_forgotten(path, int(writer.group(1)), writer.group(2)):
+                path.unlink(missing_ok=True)
+
+
+def _is_forgotten(path: Path, process: int, machine: str) -> bool:
+    """True if the writer of an unfinished file is gone: no process of this machine, or silent for a day."""
+    if time.time() - path.stat().st_mtime > DAY:
+        return True
+    if machine != _machine():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def make_folder(path: Path) -> None:
@@ -76,7 +128,7 @@ def to_disk(path: Path) -> None:
     except OSError as error:
         # Some file systems cannot synchronise a folder, and do not need it.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
-            raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
 from hpcgauge.comm.world import World, without_starting_mpi
 from hpcgauge.io.agreement import on_every_rank
-from hpcgauge.io.distributed import Distributed, bytes_checksum
+from hpcgauge.io.checksum import bytes_checksum
+from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.image import Image
 from hpcgauge.io.seal import Entry
 
@@ -36,29 +37,34 @@ def is_parallel() -> bool:
     return bool(library().get_config().mpi)
 
 
-def lay_out(
-    path: Path,
-    said: Mapping[str, Any],
-    arrays: Mapping[str, tuple[Distributed, int]],
-    replicated: Mapping[str, numpy.ndarray],
-) -> dict[str, Entry]:
-    """Where each dataset lies in the new file, which has the replicated arrays, and room for the distributed ones.
+class Stored(NamedTuple):
+    """An array of which the layout holds the room alone."""
 
-    `said`: the file's attributes; a distributed array comes with its checksum. OSError when the disk has no room.
+    shape: tuple[int, ...]
+    dtype: numpy.dtype
+    checksum: int
+
+
+def laid_out(
+    said: Mapping[str, Any], arrays: Mapping[str, Stored], replicated: Mapping[str, numpy.ndarray]
+) -> tuple[Image, dict[str, Entry]]:
+    """A file with the replicated arrays, and room for the distributed ones; and where each dataset lies in it.
+
+    `said`: the file's attributes. Where a distributed array lies does not depend on what is stored after it, nor on
+    checksums.
     """
     h5py, image = library(), Image()
     with h5py.File(image, "w", libver=VERSIONS) as file:
         for name, value in said.items():
             file.attrs[name] = value
-        for name, (part, checksum) in arrays.items():
-            _dataset(file, name, part.global_shape, part.local.dtype, (checksum, True))
+        for name, (shape, dtype, checksum) in arrays.items():
+            _dataset(file, name, shape, dtype, (checksum, True))
         for name, array in replicated.items():
             little = array.astype(array.dtype.newbyteorder("<"))
             _dataset(file, name, array.shape, array.dtype, (bytes_checksum(little.tobytes()), False))
             file[name][...] = little
         found = {name: entry(file[name]) for name in (*arrays, *replicated)}
-    image.save(path)
-    return found
+    return image, found
 
 
 def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: numpy.dtype, said: tuple[int, bool]) -> None:

@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy
 
 from hpcgauge.errors import FileFormatError, NewerFileError
 from hpcgauge.io.durable import write_fully
+from hpcgauge.io.image import Image
 
 MAGIC = b"hpcgauge seal 1\n"
 FOOTER = struct.Struct("<16sQQ32s")
@@ -65,15 +66,22 @@ class Table:
 def add_seal(path: Path, table: Table) -> None:
     """Writes the seal behind the HDF5 file."""
     size = path.stat().st_size
-    text = json.dumps(described(table) | {"sha256": _digest(path, size, table.entries.values())}).encode()
-    if len(text) > MAX_DESCRIPTION or len(table.entries) > MAX_DATASETS:
-        raise ValueError(f"{path.name}: {len(table.entries)} datasets are more than a file can describe")
-    front = FOOTER.pack(MAGIC, len(text), size, bytes(32))[:-32]
+    with path.open("rb") as file:
+        text = seal(file, size, table, path.name)
     descriptor = os.open(path, os.O_WRONLY)
     try:
-        write_fully(descriptor, memoryview(text + front + hashlib.sha256(text + front).digest()), size)
+        write_fully(descriptor, memoryview(text), size)
     finally:
         os.close(descriptor)
+
+
+def seal(file: IO[bytes] | Image, size: int, table: Table, name: str) -> bytes:
+    """The seal of an open HDF5 file of this size and name."""
+    text = json.dumps(described(table) | {"sha256": _digest(file, size, table.entries.values())}).encode()
+    if len(text) > MAX_DESCRIPTION or len(table.entries) > MAX_DATASETS:
+        raise ValueError(f"{name}: {len(table.entries)} datasets are more than a file can describe")
+    front = FOOTER.pack(MAGIC, len(text), size, bytes(32))[:-32]
+    return text + front + hashlib.sha256(text + front).digest()
 
 
 def described(table: Table) -> dict[str, Any]:
@@ -106,11 +114,11 @@ def read_seal(path: Path, newest: int) -> Table | None:
             raise damaged(path, f"its seal speaks of {n_file} + {n_text} bytes, the file has {size}")
         file.seek(n_file)
         text = file.read(n_text)
-    if hashlib.sha256(text + last[:-32]).digest() != stored:
-        raise damaged(path, "its seal is broken")
-    table, digest = parsed(path, text, n_file, newest)
-    if _digest(path, n_file, table.entries.values()) != digest:
-        raise damaged(path, "bytes around the data have changed")
+        if hashlib.sha256(text + last[:-32]).digest() != stored:
+            raise damaged(path, "its seal is broken")
+        table, digest = parsed(path, text, n_file, newest)
+        if _digest(file, n_file, table.entries.values()) != digest:
+            raise damaged(path, "bytes around the data have changed")
     return table
 
 
@@ -164,15 +172,14 @@ def _entry(path: Path, name: str, said: Any, size: int) -> Entry:
     return entry
 
 
-def _digest(path: Path, size: int, entries: Iterable[Entry]) -> str:
+def _digest(file: IO[bytes] | Image, size: int, entries: Iterable[Entry]) -> str:
     """The SHA-256 of the first `size` bytes without those of the datasets."""
     found, at = hashlib.sha256(), 0
     data = sorted((entry.offset, entry.length) for entry in entries if entry.length)
-    with path.open("rb") as file:
-        for start, length in [*data, (size, 0)]:
-            file.seek(at)
-            while at < start and (piece := file.read(min(start - at, READ_AT_ONCE))):
-                found.update(piece)
-                at += len(piece)
-            at = start + length
+    for start, length in [*data, (size, 0)]:
+        file.seek(at)
+        while at < start and (piece := file.read(min(start - at, READ_AT_ONCE))):
+            found.update(piece)
+            at += len(piece)
+        at = start + length
     return found.hexdigest()

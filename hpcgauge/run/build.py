@@ -31,6 +31,9 @@ from hpcgauge.training.optimisers import SGD, Adam, Optimiser
 from hpcgauge.training.train import Learner
 from hpcgauge.training.trainable import Trainable
 
+# Starts that are no path.
+UNIT, HOT = "unit", "hot"
+
 
 def lattice_of(run: Run, world: World) -> Lattice:
     """The lattice, on its device. DeviceError when the run needs more memory than is free there. Collective."""
@@ -44,9 +47,9 @@ def lattice_of(run: Run, world: World) -> Lattice:
 
 def links_of(run: Run, lattice: Lattice) -> Field:
     """The first links. Collective."""
-    if run.start == "unit":
+    if run.start == UNIT:
         return Links.unit(lattice)
-    if run.start == "hot":
+    if run.start == HOT:
         return Links.hot(lattice, run.chain.seed)
     U = read_links(run.start, lattice=lattice, extent=lattice.extent, reunitarise=run.start_reunitarise)
     off, limit = drift(U), OFF_GROUP_LIMIT[lattice.precision]

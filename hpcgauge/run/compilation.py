@@ -1,4 +1,4 @@
-"""The kernels that a run may need, compiled before it begins."""
+"""What a run may need compiled, compiled before it begins: kernels, and the code that reads and writes files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from hpcgauge.comm.world import World
 from hpcgauge.config import Run
 from hpcgauge.errors import ConfigError, DeviceError
 from hpcgauge.fields.device import Device
+from hpcgauge.io import checksum
 from hpcgauge.io.agreement import on_root
+from hpcgauge.io.gauge import compiled
 from hpcgauge.kernels import nvrtc
 from hpcgauge.kernels.kernel import Kernel
 from hpcgauge.kernels.source import Target
 from hpcgauge.observables.condensate import TOGETHER
+from hpcgauge.run.build import HOT, UNIT
 
 
 def compile_kernels(
     configuration: Run, world: World, architecture: str = "", say: Callable[[str], None] | None = None
 ) -> list[str]:
-    """The kernels a configuration may need, named with reach and right-hand sides, compiled by rank 0. Collective.
+    """The kernels a configuration may need, named with reach and right-hand sides, compiled by rank 0, and so is what
+    its files need. Collective.
 
     `architecture`: of the cards that they are for, as "sm_90"; empty: this processor. `say` is told how many have to be
     compiled, if any.
@@ -32,6 +36,9 @@ def compile_kernels(
         if missing and say is not None:
             say(f"compiling {len(missing)} kernels, once on this machine")
         compile_all(missing, architecture)
+        checksum.library()
+        if configuration.start not in (UNIT, HOT):
+            compiled.library()
 
     on_root(world, compile_missing)
     return sorted(jobs)

@@ -82,7 +82,11 @@ def _is_state(said: Mapping[str, Any]) -> bool:
 
 
 def save_links(path: Path, U: Field) -> None:
-    """Writes links to a file of their own. Collective."""
+    """Writes links that another chain starts from, as a checkpoint would hold them. Collective.
+
+    In four dimensions `read_links` reads the file too. `write_links` writes gauge fields for other programs: in four
+    dimensions alone, in the field's precision, with plaquette and link trace, and none off the group.
+    """
     write_container(path, U.lattice.world, LINKS_FILE, Contents({"links": distributed(U)}))
 
 

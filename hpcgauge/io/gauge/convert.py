@@ -12,14 +12,12 @@ import numpy
 from hpcgauge.comm.world import World
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.gauge import layouts
 from hpcgauge.io.gauge.compiled import Place
 from hpcgauge.io.gauge.formats import Measured, Wanted, facts_of, planned, refuse_means
 from hpcgauge.io.gauge.gaugefile import GaugeFile, checks_of, open_gauge_file
-from hpcgauge.io.gauge.header import DIRECTIONS, Header
-from hpcgauge.io.gauge.layouts import T
-from hpcgauge.io.gauge.sweep import COMPLEX, Slab, Sweep
+from hpcgauge.io.gauge.header import Header
+from hpcgauge.io.gauge.sweep import Slab, Sweep
 from hpcgauge.io.gauge.sweep import verify as verify_file
 from hpcgauge.io.gauge.writer import Writing
 
@@ -48,17 +46,12 @@ def convert(
     limit = OFF_GROUP_LIMIT["single"] if "group" in names else math.inf
     sweep, writing = Sweep(here, file, names), Writing(here, path, header, overwrite, limit)
     with writing.begun():
-        if header.layout == "planes":
-            part = _planes(sweep, header)
-            measured = _measured(sweep, header)
-            writing.finish_planes(measured, part)
-        else:
-            for slab in sweep.slabs():
-                if header.is_quaternion:
-                    on_every_rank(here, lambda: _refuse_other_matrices(slab))  # noqa: B023
-                _put(writing, slab)
-            measured = _measured(sweep, header)
-            writing.finish(replace(measured, sums=writing.found().sums), sweep.own)
+        for slab in sweep.slabs():
+            if header.is_quaternion:
+                on_every_rank(here, lambda: _refuse_other_matrices(slab))  # noqa: B023
+            _put(writing, slab)
+        measured = _measured(sweep, header)
+        writing.finish(replace(measured, sums=writing.found().sums), sweep.own)
     return on_root(here, lambda: open_gauge_file(path))
 
 
@@ -91,20 +84,3 @@ def _measured(sweep: Sweep, header: Header) -> Measured:
     measured = Measured({}, measurement.link_trace, measurement.plaquette)
     refuse_means(header, measured)
     return measured
-
-
-def _planes(sweep: Sweep, header: Header) -> Distributed:
-    """The links of this rank's share, as HDF5 holds them. Collective."""
-    (x, y, z, t), colors, _ = header.complete()
-    own, shape = sweep.own, (DIRECTIONS, t, z, y, x, colors, colors)
-    first, n = (own.origin[T], own.local[T]) if own else (0, 0)
-
-    def room() -> numpy.ndarray:
-        return numpy.empty((DIRECTIONS, n, *shape[2:]), COMPLEX[header.precision])
-
-    links = on_every_rank(sweep.world, room)
-    for slab in sweep.slabs():
-        if slab is not None:
-            start = slab.region.origin[T] - first
-            links[:, start : start + slab.region.local[T]] = slab.links[:, 1:]
-    return Distributed(shape, (0, first, 0, 0, 0, 0, 0), links)

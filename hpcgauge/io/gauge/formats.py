@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from hpcgauge._version import VERSION
-from hpcgauge.io.gauge import hirep, lime, milc, nersc, openqcd
+from hpcgauge.io.gauge import hdf5links, hirep, lime, milc, nersc, openqcd
 from hpcgauge.io.gauge.gaugefile import EXACT, EXACT_TOLERANCE
 from hpcgauge.io.gauge.header import (
     BYTES,
@@ -154,7 +154,7 @@ def start_of(header: Header, measured: Measured) -> bytes:
         return openqcd.start_of(header, kept(header, "plaquette_trace", trace))
     if header.format == "hirep":
         return hirep.start_of(header, kept(header, "plaquette", measured.plaquette))
-    return b""
+    return hdf5links.surroundings(header, attributes_of(header, measured), measured.sums["sum64"])[0]
 
 
 def refuse_means(header: Header, measured: Measured) -> None:
@@ -170,7 +170,11 @@ def refuse_means(header: Header, measured: Measured) -> None:
 
 def end_of(header: Header, measured: Measured) -> bytes:
     """What stands after the numbers."""
-    return lime.end_of(header, measured.sums["suma"], measured.sums["sumb"]) if header.format == "ildg" else b""
+    if header.format == "ildg":
+        return lime.end_of(header, measured.sums["suma"], measured.sums["sumb"])
+    if header.format == "hdf5":
+        return hdf5links.surroundings(header, attributes_of(header, measured), measured.sums["sum64"])[1]
+    return b""
 
 
 def attributes_of(header: Header, measured: Measured) -> dict[str, float | str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
-from hpcgauge.io.container import read_container, table_of
+from hpcgauge.io.container import SCHEMA, laid_out, read_container, table_of
 from hpcgauge.io.gauge.header import (
     BYTES,
     DIRECTIONS,
@@ -19,12 +23,14 @@ from hpcgauge.io.gauge.header import (
     data_length,
     finite,
 )
-from hpcgauge.io.seal import Entry
+from hpcgauge.io.hdf5 import Stored
+from hpcgauge.io.seal import Entry, Table, seal
 
 KIND = "links"
 MAGIC = b"\x89HDF\r\n\x1a\n"
 PRECISIONS: dict[str, Precision] = {"complex64": "single", "complex128": "double"}
 AXES = DIRECTIONS + 3
+DTYPES = {precision: numpy.dtype(name) for name, precision in PRECISIONS.items()}
 # What an attribute of such a name must be: a mean of traces.
 MEANS = ("plaquette", "link_trace", "plaquette_trace")
 
@@ -87,3 +93,16 @@ def _described(links: Entry, size: int, facts: dict[str, float | str]) -> Header
     order: ByteOrder = "big" if links.dtype.byteorder == ">" else "little"
     sums = {"sum64": links.checksum}
     return Header("hdf5", extent, colors, precision, order, offset, length, layout="planes", facts=facts, sums=sums)
+
+
+def surroundings(header: Header, attributes: Mapping[str, float | str], checksum: int) -> tuple[bytes, bytes]:
+    """What an HDF5 file of links has before and after its numbers: HDF5's own structures, the attributes, the seal."""
+    (x, y, z, t), colors, _ = header.complete()
+    links = Stored((DIRECTIONS, t, z, y, x, colors, colors), DTYPES[header.precision], checksum)
+    image, entries = laid_out(KIND, {KIND: links}, {}, attributes, KIND)
+    size, start = image.seek(0, os.SEEK_END), entries[KIND].offset
+    sealed = seal(image, size, Table(KIND, SCHEMA, entries), KIND)
+    image.seek(0)
+    before, end = image.read(start), start + entries[KIND].length
+    image.seek(end)
+    return before, image.read(size - end) + sealed

@@ -97,7 +97,7 @@ def links_of_unit(layout: Layout) -> int:
 
 def slabs(layout: Layout, region: Region, unit_bytes: int, limit: int) -> Iterator[Region]:
     """The region in pieces along the slowest directions of the file, of at most so many bytes where that can be."""
-    second = Z if layout == "sites" else X
+    second = Z if layout in ("sites", "planes") else X
     of_slice = prod(region.local[:T]) * UNITS[layout] * unit_bytes
     steps = {T: max(1, limit // of_slice), second: region.local[second]}
     if of_slice > limit:
@@ -111,12 +111,20 @@ def slabs(layout: Layout, region: Region, unit_bytes: int, limit: int) -> Iterat
             yield Region(region.whole, tuple(origin), tuple(local))  # type: ignore[arg-type]
 
 
-def shape_in_file(layout: Layout, extent: Extent) -> tuple[int, ...]:
-    """The axes of a part of the file, the last one counting units."""
-    x, y, z, t = extent
-    if layout == "sites":
-        return t, z, y, x
-    return t, x, y, (z // 2 * LINKS_OF_A_POINT if layout == "odd points" else z * DIRECTIONS)
+Axes = tuple[int, ...]
+
+
+def box_in_file(layout: Layout, region: Region) -> tuple[Axes, Axes, Axes]:
+    """The axes of the file, the last one counting units, and the place and lengths of a part of it."""
+
+    def axes(extent: Extent, first: tuple[int, ...]) -> Axes:
+        x, y, z, t = extent
+        if layout in ("sites", "planes"):
+            return *first, t, z, y, x
+        return t, x, y, (z // 2 * LINKS_OF_A_POINT if layout == "odd points" else z * DIRECTIONS)
+
+    planes, corner = ((DIRECTIONS,), (0,)) if layout == "planes" else ((), ())
+    return axes(region.whole, planes), axes(region.origin, corner), axes(region.local, planes)
 
 
 def reading(layout: Layout, memory: Region) -> Iterator[Batch]:

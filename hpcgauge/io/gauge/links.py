@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-import numpy
-
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.fields.field import LINKS, Field
@@ -14,16 +12,14 @@ from hpcgauge.fields.lattice import Lattice
 from hpcgauge.gauge.links import OFF_GROUP_LIMIT, reunitarised
 from hpcgauge.gauge.plaquette import plaquette
 from hpcgauge.io.agreement import on_every_rank, on_root
-from hpcgauge.io.distributed import Distributed
 from hpcgauge.io.gauge import layouts
 from hpcgauge.io.gauge.checksums import Tally, combined, form_of
 from hpcgauge.io.gauge.compiled import Place
 from hpcgauge.io.gauge.faces import faces
 from hpcgauge.io.gauge.formats import DEFAULT, Measured, planned, wanted
 from hpcgauge.io.gauge.gaugefile import RECOVERABLE, GaugeFile, checks_of, open_gauge_file
-from hpcgauge.io.gauge.header import DIRECTIONS, ByteOrder, Header, Precision
+from hpcgauge.io.gauge.header import DIRECTIONS, ByteOrder, Precision
 from hpcgauge.io.gauge.layouts import Region
-from hpcgauge.io.gauge.sweep import COMPLEX
 from hpcgauge.io.gauge.writer import SLAB, Writing
 
 # What single precision links add to the difference of a plaquette from the stored one.
@@ -107,11 +103,6 @@ def write_links(
     with writing.begun():
         own = Place.of_field(U, lattice.device.hardware.read(U.own_data))
         region = Region(header.complete()[0], lattice.origin, lattice.local_extent)  # type: ignore[arg-type]
-        if header.layout == "planes":
-            sources = [(own, layouts.writing("planes", region, region))]
-            data = on_every_rank(world, lambda: writing.bytes_of(region, sources))
-            writing.finish_planes(_measured(U, writing), _planes(region, data, header))
-            return where
         beside = list(faces(U, own, region)) if header.layout == "odd points" else []
         unit_bytes = form_of(header).unit_bytes
         for slab in layouts.slabs(header.layout, region, unit_bytes, SLAB):
@@ -126,11 +117,3 @@ def _measured(U: Field, writing: Writing) -> Measured:
     """What the header says of these links, all numbers having been written. Collective."""
     found = writing.found()
     return Measured(found.sums, found.trace / (U.lattice.volume * DIRECTIONS * U.colors), plaquette(U))
-
-
-def _planes(region: Region, data: numpy.ndarray, header: Header) -> Distributed:
-    """This rank's part of the array of an HDF5 file, given its bytes."""
-    _, colors, _ = header.complete()
-    local, whole, origin = (tuple(reversed(box)) for box in (region.local, region.whole, region.origin))
-    links: numpy.ndarray = data.view(COMPLEX[header.precision]).reshape(DIRECTIONS, *local, colors, colors)
-    return Distributed((DIRECTIONS, *whole, colors, colors), (0, *origin, 0, 0), links)

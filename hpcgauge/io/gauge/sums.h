@@ -1,19 +1,18 @@
 // The checksums of gauge files over units (sites, or single links), in any order and in parts. Plain C++, for the CPU only.
 #pragma once
 
+#include "../checksum.h"
+
 namespace files {
 
-typedef unsigned char byte;
 typedef __UINT32_TYPE__ word;
-typedef __UINT64_TYPE__ wide;
-static constexpr bool IS_BIG_ENDIAN = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 
 enum Check : long { NERSC = 1, SCIDAC = 2, MILC = 4, MIXED = 8, TRACE = 16, GROUP = 32 };
 
 // NERSC: the sum of all words. SCIDAC: CRC-32 of each unit, rotated by its number mod 29 and 31, XORed. MILC: word k rotated
-// by k mod 29 and 31, XORed; `by_29` and `by_31` gather words of equal rotation. MIXED: the sum of mix64(word ^ mix64(k)) over
-// little-endian words of 64 bits. TRACE: the sum of Re tr in units of 2^-40, 128 bits. GROUP: the squared distance of the
-// worst link from the group, its unit and its place there.
+// by k mod 29 and 31, XORed; `by_29` and `by_31` gather words of equal rotation. MIXED: that of checksum.h. TRACE: the sum of
+// Re tr in units of 2^-40, 128 bits. GROUP: the squared distance of the worst link from the group, its unit and its place
+// there.
 struct Sums {
     wide mixed;
     wide trace_low;
@@ -25,12 +24,6 @@ struct Sums {
     word by_29[29], by_31[31];
 };
 
-template <class T>
-static inline T load(const byte* p) {
-    T value;
-    __builtin_memcpy(&value, p, sizeof value);
-    return value;
-}
 static inline word little(word a) { return IS_BIG_ENDIAN ? __builtin_bswap32(a) : a; }
 static inline word rotated(word a, int distance) { return a << distance | a >> ((32 - distance) & 31); }
 
@@ -120,30 +113,13 @@ static void add_milc(const byte* p, long n_words, long first, Sums& sums) {
     add_periodic<31, SWAPS>(p, n_words, first, sums.by_31);
 }
 
-// splitmix64's finaliser (Steele, Lea, Flood 2014)
-static inline wide mix64(wide a) {
-    a = (a ^ a >> 30) * 0xbf58476d1ce4e5b9u;
-    a = (a ^ a >> 27) * 0x94d049bb133111ebu;
-    return a ^ a >> 31;
-}
-
-static void add_mixed(const byte* p, long n_words, long first, Sums& sums) {
-    wide total = 0;
-    #pragma omp simd reduction(+ : total)
-    for (long k = 0; k < n_words; ++k) {
-        const wide a = load<wide>(p + 8 * k);
-        total += mix64((IS_BIG_ENDIAN ? __builtin_bswap64(a) : a) ^ mix64(first + k));
-    }
-    sums.mixed += total;
-}
-
 // Takes in n units of so many bytes, the first of them number `number` of the file
 static void add_bytes(const byte* p, long bytes, long n, long number, bool swaps, long checks, Sums& sums) {
     const long n_words = n * bytes / 4, first = number * (bytes / 4);
     if (checks & NERSC) swaps ? add_nersc<true>(p, n_words, sums) : add_nersc<false>(p, n_words, sums);
     if (checks & SCIDAC) add_scidac(p, bytes, n, number, sums);
     if (checks & MILC) swaps ? add_milc<true>(p, n_words, first, sums) : add_milc<false>(p, n_words, first, sums);
-    if (checks & MIXED) add_mixed(p, n_words / 2, first / 2, sums);
+    if (checks & MIXED) sums.mixed += mixed(p, n_words / 2, first / 2);
 }
 
 }  // namespace files

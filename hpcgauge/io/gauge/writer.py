@@ -14,15 +14,13 @@ import numpy
 from hpcgauge.comm.world import World
 from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.blocks import write_at
-from hpcgauge.io.container import Contents, write_container
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.durable import beside, publish, remove_beside, reserve, write_fully
+from hpcgauge.io.durable import beside, not_written, publish, remove_beside, reserve, write_fully
 from hpcgauge.io.gauge import layouts
-from hpcgauge.io.gauge.checksums import GROUP, SCIDAC, TRACE, Found, Tally, checks_of_sums, combined, form_of
+from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, combined, form_of
 from hpcgauge.io.gauge.compiled import Place, check, give
-from hpcgauge.io.gauge.formats import FORMATS, Measured, attributes_of, end_of, start_of
+from hpcgauge.io.gauge.formats import FORMATS, Measured, end_of, start_of
 from hpcgauge.io.gauge.gaugefile import GaugeFile, open_gauge_file
-from hpcgauge.io.gauge.hdf5links import KIND
 from hpcgauge.io.gauge.header import Header
 from hpcgauge.io.gauge.layouts import Batch, Region
 
@@ -36,33 +34,33 @@ SLAB = 32 << 20
 class Writing:
     """A file of this header in the making: numbers first, then what surrounds them.
 
-    `limit`: how far from the group links may be."""
+    `limit`: how far from the group links may be. Collective."""
 
     def __init__(self, world: World, path: Path, header: Header, overwrite: bool, limit: float) -> None:
         self.limit = limit
         self.world, self.path, self.header, self.overwrite = world, path, header, overwrite
-        self.beside = beside(path)
+        self.beside = on_root(world, lambda: beside(path))
         self.tally, self._form = Tally(), form_of(header)
-        self.checks = SCIDAC | TRACE | GROUP | checks_of_sums(FORMATS[header.format].sums)
+        stored = FORMATS[header.format].sums
+        self._compared = stored if "sum64" in stored else ("suma", "sumb")
+        self.checks = TRACE | GROUP | checks_of_sums((*stored, *self._compared))
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """The block in which the file is made; if that fails nothing is left of it. Collective."""
+        """The block in which the file is made; after it the file has its name. If anything fails nothing is left of it.
+        Collective."""
         on_root(self.world, self._refuse)
         try:
-            if self.header.layout != "planes":
-                on_root(self.world, self._create)
+            on_root(self.world, self._create)
             yield
+            on_root(self.world, self._refuse)
         except Exception as error:
             if self.world.rank == 0:
                 remove_beside(self.path)
-            if not isinstance(error, OSError) or self.header.layout == "planes":  # the container has said it
+            if not isinstance(error, OSError):
                 raise
-            raise OSError(
-                error.errno or errno.EIO,
-                f"{self.path} could not be written ({error}); nothing of that name was changed: free space on the disk "
-                "or make the folder writable, then write again",
-            ) from error
+            raise not_written(self.path, error) from error
+        on_root(self.world, lambda: publish(self.path))
 
     def _refuse(self) -> None:
         if self.path.exists() and not self.overwrite:
@@ -84,16 +82,13 @@ class Writing:
 
     def _part(self, region: Region | None, sources: Sequence[Source]) -> Distributed:
         """The region as a block of the file."""
-        layout, words = self.header.layout, self._form.unit_bytes // 8
-        shape = layouts.shape_in_file(layout, self.header.complete()[0])
-        if region is None:
-            nothing = (0,) * (len(shape) + 1)
-            return Distributed((*shape, words), nothing, numpy.empty(nothing, "<u8"))
-        local, origin = layouts.shape_in_file(layout, region.local), layouts.shape_in_file(layout, region.origin)
-        data = self.bytes_of(region, sources).view("<u8").reshape(*local, words)
-        return Distributed((*shape, words), (*origin, 0), data)
+        words, whole = self._form.unit_bytes // 8, self.header.complete()[0]
+        nothing = Region(whole, (0, 0, 0, 0), (0, 0, 0, 0))
+        shape, origin, local = layouts.box_in_file(self.header.layout, region or nothing)
+        data = numpy.empty(0, numpy.uint8) if region is None else self._bytes_of(region, sources)
+        return Distributed((*shape, words), (*origin, 0), data.view("<u8").reshape(*local, words))
 
-    def bytes_of(self, region: Region, sources: Sequence[Source]) -> numpy.ndarray:
+    def _bytes_of(self, region: Region, sources: Sequence[Source]) -> numpy.ndarray:
         """The bytes of a region as in the file, added to the tally."""
         size = self._form.unit_bytes
         count = region.local[0] * region.local[1] * region.local[2] * region.local[3]
@@ -126,16 +121,15 @@ class Writing:
         return found
 
     def finish(self, measured: Measured, region: Region | None) -> None:
-        """Writes header and end, reads all back (each rank a region), and gives the file its name. Collective."""
+        """Writes header and end, and reads all back, each rank a region. Collective."""
         on_root(self.world, lambda: self._surround(measured))
         file = on_root(self.world, lambda: open_gauge_file(self.beside))
         tally = on_every_rank(self.world, lambda: self._read_back(file, region))
         again = combined(self.world, tally)
-        is_same = all(again.sums[name] == measured.sums[name] for name in ("suma", "sumb"))
+        is_same = all(again.sums[name] == measured.sums[name] for name in self._compared)
         if not is_same or not _same(file.header, self.header):
             raise OSError(errno.EIO, f"what was written to {self.beside} is not what is read back; look at the disk")
         file.verify_found(again, ("checksum", "link_trace"))
-        on_root(self.world, self._publish)
 
     def _surround(self, measured: Measured) -> None:
         descriptor = os.open(self.beside, os.O_WRONLY)
@@ -148,16 +142,6 @@ class Writing:
 
     def _read_back(self, file: GaugeFile, region: Region | None) -> Tally:
         return Tally() if region is None else file.take(region, None, self.checks)
-
-    def _publish(self) -> None:
-        self._refuse()
-        publish(self.path)
-
-    def finish_planes(self, measured: Measured, part: Distributed) -> None:
-        """Writes the whole HDF5 file, each rank its part. Collective."""
-        on_root(self.world, self._refuse)
-        contents = Contents({KIND: part}, {}, attributes_of(self.header, measured))
-        write_container(self.path, self.world, KIND, contents)
 
 
 def _same(found: Header, planned: Header) -> bool:

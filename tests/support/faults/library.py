@@ -38,8 +38,8 @@ class Event(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The path as a pattern that fits all files of its kind."""
-        return re.sub(r"[0-9]", "?", self.path)
+        """The path as a pattern that fits all files of its kind, whatever process writes them."""
+        return re.sub(r"[0-9]", "?", re.sub(r"\.hpcgauge-.*\.part", ".*.part", self.path))
 
 
 def compiled(folder: Path) -> Path:

@@ -11,7 +11,7 @@ import struct
 import h5py
 import numpy
 
-from hpcgauge.io.distributed import bytes_checksum
+from hpcgauge.io.checksum import bytes_checksum
 from tests.support.fuzz.values import number, word
 
 SUPERBLOCK = b"\x89HDF\r\n\x1a\n"

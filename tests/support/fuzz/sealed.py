@@ -11,7 +11,7 @@ from typing import Any
 
 import h5py
 
-from hpcgauge.io.distributed import bytes_checksum
+from hpcgauge.io.checksum import bytes_checksum
 from tests.support.fuzz.hdf5 import changed_json
 from tests.support.fuzz.values import number, word
 
