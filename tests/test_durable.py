@@ -14,12 +14,13 @@ import pytest
 
 import hpcgauge as hg
 from hpcgauge.comm.world import World
+from hpcgauge.io.checkpoint import write_checkpoint
 from hpcgauge.io.container import Contents, verify_container, write_container
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.durable import DAY, beside, put_text
+from hpcgauge.io.durable import DAY, beside, publish, put_text
 from hpcgauge.io.gauge.links import read_links, write_links
 from tests.support.faults.library import Fault, compiled, events, variables
-from tests.support.ranks import ROOT, agree, clean_environment
+from tests.support.ranks import ROOT, SECONDS_OF_A_HANG, agree, clean_environment
 
 pytestmark = pytest.mark.hdf5
 KINDS = ("text", "container", "ildg", "hdf5")
@@ -33,11 +34,11 @@ from hpcgauge.io import container, durable
 from hpcgauge.io.gauge import writer
 from tests.test_durable import write
 publish, folder = durable.publish, Path(sys.argv[2]).parent
-def met(path):
+def met(path, **given):
     (folder.parent / f"ready.{sys.argv[3]}").touch()
     while len(list(folder.parent.glob("ready.*"))) < 2: time.sleep(0.01)
     assert len(list(folder.glob("*.part"))) == 2 or path.exists()
-    publish(path)
+    publish(path, **given)
 durable.publish = container.publish = writer.publish = met
 write(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), World())
 """
@@ -82,7 +83,7 @@ def test_two_processes_that_write_the_same_file(tmp_path: Path, kind: str, n_ran
         for seed in (1, 2)
     ]
     for job in jobs:
-        _, said = job.communicate(timeout=120)
+        _, said = job.communicate(timeout=SECONDS_OF_A_HANG)
         assert job.returncode == 0, said.decode()
     assert os.listdir(folder) == ["file"]
     if kind == "text":
@@ -118,6 +119,64 @@ def test_what_dead_writers_left_is_removed_and_no_other(world: World, shared_tmp
     agree(world, world.rank > 0 or left == sorted(kept), f"{left}")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_removed_before_room_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Else it might be what fills the disk. What cannot be looked at does not keep the rest."""
+    dead_process = subprocess.Popen([sys.executable, "-c", ""])
+    dead_process.wait()
+    name = beside(tmp_path / "field").name.replace(f"-{os.getpid()}-", f"-{dead_process.pid}-")
+    dead = [tmp_path / f"{k}{name}" for k in range(8)]
+    for path in dead[1:]:
+        path.write_bytes(b"a part")
+    dead[0].mkdir()  # cannot be unlinked
+    left, really_open = [], os.open
+
+    def opened(path: str | Path, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT and str(path).endswith(".part"):
+            left.append([path for path in dead if path.exists()])
+        return really_open(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", opened)
+    write(kind, tmp_path / "file", 1, World.alone())
+    assert left == [dead[:1]]
+
+
+@pytest.mark.ranks
+def test_interrupted_writes_are_removed_before_the_next(
+    world: World, shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever began them, from another machine too: they take the room that it needs."""
+    left = shared_tmp_path / "000001.h5.hpcgauge-1-elsewhere-1.part"
+    if world.rank == 0:
+        left.write_bytes(b"interrupted")
+    world.barrier()
+    is_there = []
+    monkeypatch.setattr(
+        "hpcgauge.io.checkpoint.write_container",
+        lambda *given: (is_there.append(left.exists()), write_container(*given)),
+    )
+    part = Distributed((16 * world.size,), (16 * world.rank,), numpy.ones(16))
+    write_checkpoint(shared_tmp_path, 2, world, Contents({"numbers": part}))
+    agree(world, is_there == [False], "gone before")
+
+
+def test_what_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    """Where an existing file is refused, it is so at the end too."""
+    path = tmp_path / "file"
+    beside(path).write_text("new")
+    publish(path, is_new=True)
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["file"]
+    beside(path).write_text("newer")
+    with pytest.raises(FileExistsError):
+        publish(path, is_new=True)
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="could not be written.*Give a shorter name: [0-9]+ letters are added"):
+        put_text(tmp_path / ("x" * 250), "text")
+
+
 @pytest.mark.parametrize(("kind", "n_ranks"), JOBS)
 @pytest.mark.parametrize("fault", ["flush of the file", "rename", "flush of the folder"])
 def test_what_is_said_when_a_file_gets_its_name(tmp_path: Path, kind: str, fault: str, n_ranks: int) -> None:
@@ -135,7 +194,9 @@ def test_what_is_said_when_a_file_gets_its_name(tmp_path: Path, kind: str, fault
     words = command(PLAIN, n_ranks, kind, path)
     at = words.index(sys.executable)
     words[at:at] = ["env", *variables(compiled(tmp_path), tmp_path, logs, chosen)]
-    job = subprocess.run(words, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False)
+    job = subprocess.run(
+        words, env=clean_environment(), capture_output=True, text=True, timeout=SECONDS_OF_A_HANG, check=False
+    )
     assert job.returncode == 0, job.stderr
     assert any(event.word == "fault" for event in events(logs, 0)), "the fault has come to pass"
     said = job.stdout.split("said: ")[1:]  # ranks print in any order, and into each other's lines

@@ -11,6 +11,7 @@ import pytest
 from hpcgauge.comm.world import World
 from hpcgauge.errors import FileFormatError
 from hpcgauge.io.gauge.gaugefile import open_gauge_file
+from hpcgauge.io.gauge.links import read_links
 from hpcgauge.report.info import describe
 from tests.support.gaugefiles import (
     DATA,
@@ -116,10 +117,6 @@ WRONG_LIME = {
         (("ildg-format", FORMAT), ("scidac-private-record-xml", b"<recordtype>1</recordtype>"), FIELD),
         "<recordtype> of scidac-private-record-xml is 1; expected 0, a field",
     ),
-    "half a checksum": (
-        (("ildg-format", FORMAT), FIELD, ("scidac-checksum", b"<suma>1</suma>")),
-        "the record scidac-checksum lacks <sumb>",
-    ),
     "neither precision": (
         (
             ("scidac-private-file-xml", b"<dims>2 4 2 6</dims>"),
@@ -173,6 +170,14 @@ def test_other_extents_than_the_file_has_are_refused(tmp_path: Path) -> None:
     path.write_bytes(lime(FIELD))
     with pytest.raises(FileFormatError, match="which is no gauge field on 4 x 4 x 4 x 4"):
         open_gauge_file(path, (4, 4, 4, 4))
+
+
+def test_half_a_checksum_is_refused_where_it_is_compared(tmp_path: Path) -> None:
+    path = tmp_path / "field"
+    path.write_bytes(lime(("ildg-format", FORMAT), FIELD, ("scidac-checksum", b"<suma>1</suma>")))
+    assert read_links(path, verify=False).to_numpy().shape[1:5] == (6, 2, 4, 2)
+    with pytest.raises(FileFormatError, match="the record scidac-checksum lacks <sumb>; .* or leave this check out"):
+        read_links(path, verify=("checksum",))
 
 
 def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:

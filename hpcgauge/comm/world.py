@@ -24,7 +24,7 @@ PRESENCE_VARIABLES = ("PMIX_RANK", "MPI_LOCALNRANKS", "PALS_RANKID")
 # SLURM's own step numbers from here on (interactive, batch, external) are shells, not launched processes.
 FIRST_SLURM_SHELL_STEP = 4294967290
 # So that an error of all ranks is told once, as a rule by rank 0, each looks for the message that another one tells it:
-# rank 0 so often, the others so often and more, each a little more than the one before.
+# rank 0 a few times, the others more often, each with a little more time between than the one before.
 LOOKS_OF_RANK_0, LOOKS, SECONDS_BETWEEN_LOOKS = 5, 100, 0.01
 TOLD = 32767  # the tag of that message: the largest that every MPI has
 # A rank that has nothing to tell is ended by the one that has; later than this it ends the job itself.
@@ -198,11 +198,11 @@ class World:
         if self.communicator is None:
             return True
         with suppress(Exception):  # MPI itself may be what is broken: the error is told in any case
-            for _ in range(int(LOOKS * (1 + self.rank / self.size)) if self.rank > 0 else LOOKS_OF_RANK_0):
+            for _ in range(LOOKS if self.rank > 0 else LOOKS_OF_RANK_0):
                 if self.communicator.Iprobe(tag=TOLD):
                     time.sleep(SECONDS_TO_BE_ENDED)
                     return False
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                time.sleep(SECONDS_BETWEEN_LOOKS * (1 + self.rank / self.size))
             for rank in set(range(self.size)) - {self.rank}:
                 self.communicator.Isend(numpy.empty(0), rank, TOLD)
         return True

@@ -19,6 +19,7 @@ REPEATED: tuple[type[Exception], ...] = (
     PhysicsError,
     DeviceError,
     OSError,
+    MemoryError,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,9 +37,17 @@ def write_checkpoint(folder: Path, trajectory: int, world: World, contents: Cont
     """The new file, whole and on the disk; then `latest` names it. Collective."""
     path = checkpoint_path(folder, trajectory)
     on_root(world, lambda: make_folder(folder))
+    on_root(world, lambda: _sweep(folder))
     write_container(path, world, KIND, contents)
     on_root(world, lambda: put_text(folder / LATEST, path.name + "\n"))
     return path
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what interrupted writes left behind, whoever began them: the run's lock keeps others out."""
+    for left in folder.glob(f"*{PART}*"):
+        with suppress(OSError):
+            left.unlink(missing_ok=True)
 
 
 def read_checkpoint(
@@ -77,7 +86,7 @@ def keep_last(folder: Path, world: World, count: int, every: int = 0, newest: in
     """Removes all checkpoints but the last `count` and those of multiples of `every` (0: none). Collective.
 
     Those above `newest`, which the chain has passed over as damaged and is about to make anew, are set aside under
-    another name. What an interrupted write left behind is removed, whoever began it: the run's lock keeps others out.
+    another name. What interrupted writes left behind is removed.
     """
     if count < 1:
         raise ValueError(f"count = {count}; at least one checkpoint must be kept")
@@ -91,7 +100,7 @@ def keep_last(folder: Path, world: World, count: int, every: int = 0, newest: in
                 path.replace(path.with_name(path.name + DAMAGED))
             elif number not in kept:
                 path.unlink(missing_ok=True)
-        for path in folder.glob(f"*{PART}*"):
-            path.unlink(missing_ok=True)
+
+        _sweep(folder)
 
     on_root(world, remove)

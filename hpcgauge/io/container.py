@@ -21,7 +21,7 @@ from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.blocks import read_array, read_block, read_words, write_blocks
 from hpcgauge.io.checksum import MASK, bytes_checksum, checksum, local_checksum
 from hpcgauge.io.distributed import WORD_BYTES, Distributed, share
-from hpcgauge.io.durable import beside, not_written, publish, remove_beside
+from hpcgauge.io.durable import beside, not_written, publish, remove_beside, remove_forgotten
 from hpcgauge.io.hdf5 import Stored
 from hpcgauge.io.image import Image
 from hpcgauge.io.plain import to_json
@@ -69,6 +69,7 @@ def _create(path: Path, kind: str, contents: Contents, sums: Mapping[str, int]) 
     """Makes the file, with room for all blocks; where each dataset lies. On rank 0."""
     arrays = {name: Stored(part.global_shape, part.local.dtype, sums[name]) for name, part in contents.arrays.items()}
     image, entries = laid_out(kind, arrays, contents.replicated, contents.attributes, path.name)
+    remove_forgotten(path.parent)
     image.save(path)
     return entries
 

@@ -4,9 +4,10 @@ Under its name a file is always whole, whenever the process is killed. What cann
 to do; nothing here communicates.
 
 Each process writes beside under a name of its own, which says on what machine it is, so that several may write the
-same file at once: the last one to rename wins. What a killed process left is removed by the next one that writes into
-the folder: if its process is gone from this machine or, where it ran on another one, if nothing was written for a day.
-There is no lock on it, because locks of files are local to a machine on some NFS mounts, and MPI-IO takes them itself.
+same file at once: the last one to rename wins. What a killed process left is removed by the next one that begins to
+write in the folder: if its process is gone from this machine or, where it ran on another one, if nothing was written
+for a day. There is no lock on it, because locks of files are local to a machine on some NFS mounts, and MPI-IO takes
+them itself.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ def _machine() -> str:
 
 def not_written(path: Path, error: BaseException) -> OSError:
     """The error that says which file could not be written, why, and what to do."""
-    return OSError(
-        getattr(error, "errno", None) or errno.EIO,
-        f"{path} could not be written ({error}); what was written before is whole. Free space on the disk or make "
-        "the folder writable, then start again",
-    )
+    number = getattr(error, "errno", None) or errno.EIO
+    remedy = "Free space on the disk or make the folder writable, then start again"
+    if number == errno.ENAMETOOLONG:
+        remedy = f"Give a shorter name: {len(beside(path).name) - len(path.name)} letters are added while it is written"
+    return OSError(number, f"{path} could not be written ({error}); what was written before is whole. {remedy}")
 
 
 def put_text(path: Path, text: str) -> None:
@@ -51,6 +52,7 @@ def put_text(path: Path, text: str) -> None:
 
 def put_bytes(path: Path, data: bytes) -> None:
     """Makes the file, or replaces it, whole or not at all."""
+    remove_forgotten(path.parent)
     try:
         descriptor = os.open(beside(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
@@ -63,11 +65,18 @@ def put_bytes(path: Path, data: bytes) -> None:
     publish(path)
 
 
-def publish(path: Path) -> None:
-    """Brings what was written beside to the disk, gives it its name and brings the folder to the disk."""
+def publish(path: Path, is_new: bool = False) -> None:
+    """Brings what was written beside to the disk, gives it its name and brings the folder to the disk.
+
+    `is_new`: FileExistsError if the name is taken.
+    """
     try:
         to_disk(beside(path))
-        os.replace(beside(path), path)
+        if not (is_new and _is_linked(path)):
+            os.replace(beside(path), path)
+    except FileExistsError:
+        remove_beside(path)
+        raise
     except OSError as error:
         remove_beside(path)
         raise not_written(path, error) from error
@@ -79,7 +88,19 @@ def publish(path: Path) -> None:
             f"{path} is new and whole, but its folder could not be brought to the disk ({error}): if the machine fails "
             "now, the file may be gone, or again what it was before. Have the disk looked at, then start again",
         ) from error
-    remove_forgotten(path.parent)
+
+
+def _is_linked(path: Path) -> bool:
+    """True if what was written beside has got its name; False where the file system cannot give a file two names.
+    FileExistsError if the name is taken."""
+    try:
+        os.link(beside(path), path)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    remove_beside(path)
+    return True
 
 
 def remove_beside(path: Path) -> None:
@@ -91,15 +112,16 @@ def remove_beside(path: Path) -> None:
 def remove_forgotten(folder: Path) -> None:
     """Removes what writers that are gone left in a folder, if it can."""
     with suppress(OSError):
-        for path in folder.iterdir():
+        for path in list(folder.iterdir()):
             writer = UNFINISHED.fullmatch(path.name)
-            if writer is not None and _is_forgotten(path, int(writer.group(1)), writer.group(2)):
-                path.unlink(missing_ok=True)
+            with suppress(OSError):
+                if writer is not None and _is_forgotten(path, int(writer.group(1)), writer.group(2)):
+                    path.unlink(missing_ok=True)
 
 
 def _is_forgotten(path: Path, process: int, machine: str) -> bool:
     """True if the writer of an unfinished file is gone: no process of this machine, or silent for a day."""
-    if time.time() - path.stat().st_mtime > DAY:
+    if time.time() - path.lstat().st_mtime > DAY:
         return True
     if machine != _machine():
         return False

@@ -43,7 +43,7 @@ class CardTransport(Transport):
     def outgoing(self, data: CardArray, sites: numpy.ndarray, shape: tuple[int, ...]) -> Any:
         card = self._card
         host = None if self._is_aware else card.pinned(shape, data.dtype)
-        packed, places = card.empty(shape, data.dtype), card.table(sites.astype(numpy.int64))
+        packed, places = card.empty(shape, data.dtype), card.table(sites)
         _, components, lanes = shape
         where = packed.address, data.address, places.address
         packet = Argument(PACKET, *where, len(sites), components, lanes, data.itemsize)

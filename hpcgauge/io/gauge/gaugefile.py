@@ -16,7 +16,7 @@ from hpcgauge.gauge.links import OFF_GROUP_LIMIT
 from hpcgauge.io.gauge import hdf5links, hirep, layouts, lime, milc, nersc, openqcd
 from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, form_of, shown
 from hpcgauge.io.gauge.compiled import Place, take
-from hpcgauge.io.gauge.header import BYTES, DIRECTIONS, Extent, Header, checked_extent, format_extent
+from hpcgauge.io.gauge.header import BYTES, DIRECTIONS, SCIDAC_SUMS, Extent, Header, checked_extent, format_extent
 from hpcgauge.io.gauge.layouts import Region, T
 
 CHECKS = ("checksum", "link_trace", "plaquette", "group")
@@ -179,6 +179,12 @@ class GaugeFile:
 
     def verify_sums(self, computed: Mapping[str, int]) -> None:
         """Nothing, if the computed checksums are the stored ones."""
+        lacking = [name for name in SCIDAC_SUMS if name not in self.sums]
+        if len(lacking) == 1:
+            raise FileFormatError(
+                f"{self.path}: the record scidac-checksum lacks <{lacking[0]}>; fetch the file again, or leave this "
+                f"check out ({LEFT_OUT})"
+            )
         if any(self.sums[name] != computed[name] for name in self.sums):
             given = {name: computed[name] for name in self.sums}
             raise FileFormatError(

@@ -14,6 +14,7 @@ from hpcgauge.errors import FileFormatError
 from hpcgauge.io.container import SCHEMA, laid_out, read_container, table_of
 from hpcgauge.io.gauge.header import (
     BYTES,
+    COMPLEX,
     DIRECTIONS,
     LARGEST_COLORS,
     ByteOrder,
@@ -30,7 +31,6 @@ KIND = "links"
 MAGIC = b"\x89HDF\r\n\x1a\n"
 PRECISIONS: dict[str, Precision] = {"complex64": "single", "complex128": "double"}
 AXES = DIRECTIONS + 3
-DTYPES = {precision: numpy.dtype(name) for name, precision in PRECISIONS.items()}
 # What an attribute of such a name must be: a mean of traces.
 MEANS = ("plaquette", "link_trace", "plaquette_trace")
 
@@ -98,7 +98,7 @@ def _described(links: Entry, size: int, facts: dict[str, float | str]) -> Header
 def surroundings(header: Header, attributes: Mapping[str, float | str], checksum: int) -> tuple[bytes, bytes]:
     """What an HDF5 file of links has before and after its numbers: HDF5's own structures, the attributes, the seal."""
     (x, y, z, t), colors, _ = header.complete()
-    links = Stored((DIRECTIONS, t, z, y, x, colors, colors), DTYPES[header.precision], checksum)
+    links = Stored((DIRECTIONS, t, z, y, x, colors, colors), numpy.dtype(COMPLEX[header.precision]), checksum)
     image, entries = laid_out(KIND, {KIND: links}, {}, attributes, KIND)
     size, start = image.seek(0, os.SEEK_END), entries[KIND].offset
     sealed = seal(image, size, Table(KIND, SCHEMA, entries), KIND)

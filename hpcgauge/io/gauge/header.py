@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from math import isqrt, prod
 from typing import Literal
 
+import numpy
+
 from hpcgauge.errors import FileFormatError
 
 DIRECTIONS = 4
 # No lattice is longer than this and no gauge group larger; a header that says so is damaged.
 LARGEST_EXTENT = 65536
 LARGEST_COLORS = 64
+SCIDAC_SUMS = ("suma", "sumb")
 # Means of Re tr / N of links that are rounded to single precision; a header that says more is damaged.
 LARGEST_MEAN = 1.001
 
@@ -21,6 +24,7 @@ Precision = Literal["single", "double"]
 ByteOrder = Literal["big", "little"]
 Layout = Literal["sites", "points", "odd points", "planes"]
 BYTES = {"single": 4, "double": 8}
+COMPLEX = {"single": numpy.complex64, "double": numpy.complex128}
 
 
 @dataclass(frozen=True)

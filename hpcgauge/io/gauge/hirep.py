@@ -12,7 +12,6 @@ from hpcgauge.io.gauge.header import DIRECTIONS, LARGEST_COLORS, LARGEST_EXTENT,
 # Colours, extents (t, x, y, z), plaquette 0..1.
 START = struct.Struct(">5id")
 REAL_BYTES = 8
-QUATERNION = 4
 
 
 def is_hirep(start: bytes, size: int) -> bool:

@@ -17,6 +17,7 @@ from hpcgauge.io.gauge import tags
 from hpcgauge.io.gauge.header import (
     BYTES,
     DIRECTIONS,
+    SCIDAC_SUMS,
     Extent,
     Header,
     Precision,
@@ -155,11 +156,8 @@ def _refuse_other_files(file_xml: str, record_xml: str) -> None:
 
 
 def _sums(checksum: str) -> dict[str, int]:
-    """Both sums of a record scidac-checksum."""
-    found = {name: tags.hexadecimal(checksum, name) for name in ("suma", "sumb")}
-    for name, value in found.items():
-        if value is None:
-            raise FileFormatError(f"the record scidac-checksum lacks <{name}>; fetch the file again")
+    """The sums of a record scidac-checksum."""
+    found = {name: tags.hexadecimal(checksum, name) for name in SCIDAC_SUMS}
     return {name: value for name, value in found.items() if value is not None}
 
 

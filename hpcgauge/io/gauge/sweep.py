@@ -15,12 +15,11 @@ from hpcgauge.io.distributed import share
 from hpcgauge.io.gauge.checksums import TRACE, Found, Tally, combined
 from hpcgauge.io.gauge.compiled import Place, add_plaquettes
 from hpcgauge.io.gauge.gaugefile import CHECKS, GaugeFile
-from hpcgauge.io.gauge.header import BYTES, DIRECTIONS, data_length
+from hpcgauge.io.gauge.header import BYTES, COMPLEX, DIRECTIONS, data_length
 from hpcgauge.io.gauge.layouts import Region, T
 
 # Bytes of a slab; one slice of t at least.
 SLAB = 16 << 20
-COMPLEX = {"single": numpy.complex64, "double": numpy.complex128}
 
 
 @dataclass(frozen=True)

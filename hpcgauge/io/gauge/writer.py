@@ -15,7 +15,7 @@ from hpcgauge.comm.world import World
 from hpcgauge.io.agreement import on_every_rank, on_root
 from hpcgauge.io.blocks import write_at
 from hpcgauge.io.distributed import Distributed
-from hpcgauge.io.durable import beside, not_written, publish, remove_beside, reserve, write_fully
+from hpcgauge.io.durable import beside, not_written, publish, remove_beside, remove_forgotten, reserve, write_fully
 from hpcgauge.io.gauge import layouts
 from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_sums, combined, form_of
 from hpcgauge.io.gauge.compiled import Place, check, give
@@ -47,8 +47,8 @@ class Writing:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """The block in which the file is made; after it the file has its name. If anything fails nothing is left of it.
-        Collective."""
+        """The block in which the file is made; after it the file has its name. If anything fails before, nothing is
+        left of it. Collective."""
         on_root(self.world, self._refuse)
         try:
             on_root(self.world, self._create)
@@ -60,7 +60,13 @@ class Writing:
             if not isinstance(error, OSError):
                 raise
             raise not_written(self.path, error) from error
-        on_root(self.world, lambda: publish(self.path))
+        on_root(self.world, self._publish)
+
+    def _publish(self) -> None:
+        try:
+            publish(self.path, is_new=not self.overwrite)
+        except FileExistsError:
+            self._refuse()
 
     def _refuse(self) -> None:
         if self.path.exists() and not self.overwrite:
@@ -70,6 +76,7 @@ class Writing:
 
     def _create(self) -> None:
         """Makes the file with room for the numbers."""
+        remove_forgotten(self.path.parent)
         descriptor = os.open(self.beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             reserve(descriptor, self.header.offset + self.header.length)
