@@ -7,15 +7,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from hpcgauge._version import VERSION
 from hpcgauge.report.options import with_groups
-
-if TYPE_CHECKING:
-    from hpcgauge.config import Run
 
 app = typer.Typer(
     name="hpcgauge",
@@ -58,7 +55,9 @@ def run(
     world = World()
     with world.guard():
         folder = out or Path("runs") / config.stem
-        described = _load(config, changes, has_begun=(folder / "checkpoint" / "latest").is_file())
+        from hpcgauge.config import read
+
+        described = read(config, changes or [])
         from hpcgauge.run import run as run_chain
 
         results = run_chain(described, folder, fresh, Console(stderr=True), world)
@@ -201,9 +200,10 @@ def compile_kernels(
         if is_list + (config is not None or target is not None) != 1:
             raise ConfigError("compile takes CONFIG, --target, both, or --list alone")
         if config is not None:
+            from hpcgauge.config import load
             from hpcgauge.run import compile_configuration
 
-            names = compile_configuration(_load(config, changes), target, world)
+            names = compile_configuration(load(config, changes or []), target, world)
             shown: Any = {"kernels": names} if as_json else f"{len(names)} kernels are compiled"
         else:
             shown = _compile_for_gpus(target, colors, precision, as_json) if world.rank == 0 else None
@@ -287,12 +287,6 @@ def _extent(text: str | None) -> tuple[int, ...] | None:
     from hpcgauge.io.gauge.header import parsed_extent
 
     return None if text is None else parsed_extent(text)
-
-
-def _load(config: Path, changes: list[str] | None, has_begun: bool = False) -> Run:
-    from hpcgauge.config import load
-
-    return load(config, changes or [], has_begun)
 
 
 if __name__ == "__main__":

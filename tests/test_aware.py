@@ -10,6 +10,7 @@ import pytest
 
 from hpcgauge.comm import aware
 from hpcgauge.comm.aware import Awareness, cuda_awareness
+from hpcgauge.fields.choice import LOCAL_RANKS
 from hpcgauge.report import doctor
 from tests.support.emulated import Settings, install
 from tests.support.ranks import ROOT, SECONDS_OF_A_HANG
@@ -79,10 +80,13 @@ def sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_doctor_names_the_card_and_the_route_of_ghosts(
     card: None, sign: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "cuda_awareness", lambda: Awareness(False, "it said so"))
+    """Both are those of the card that a run would take, which a launcher may choose."""
+    install(Settings(cards=2))
+    monkeypatch.setenv(LOCAL_RANKS[0], "1")
+    monkeypatch.setattr(doctor, "cuda_awareness", lambda card: Awareness(False, f"card {card} said so"))
     finding = doctor._card()
     assert finding.is_fine and finding.found == (
-        f"cpu, cuda (card 0, {NAME}, sm_90); ghosts travel through pinned memory of the host: it said so"
+        f"cpu, cuda (card 1, {NAME}, sm_90); ghosts travel through pinned memory of the host: card 1 said so"
     )
     assert json.dumps(doctor.as_data([finding]))
 

@@ -115,6 +115,7 @@ def test_exit_codes(calls: list[Any], capsys: pytest.CaptureFixture[str], error:
     ("arguments", "word"),
     [
         (["run", QUICKSTART, "--set", "chain.produc=3"], "did you mean chain.produce?"),
+        (["run", QUICKSTART, "--set", "start=htt"], "start = htt is no file; it must be unit, hot or a gauge file"),
         (["run", "absent.yaml"], "absent.yaml: cannot be read"),
         (["report", "absent"], "no history.jsonl"),
         (["info", "absent"], "absent"),
@@ -177,6 +178,35 @@ def test_info_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     if gauge.is_file():
         assert call("info", str(gauge), "--json") == 0
         assert json.loads(capsys.readouterr().out)["extent"] == [8, 8, 8, 4]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({}, "numbers"),
+        ({"attributes": 3, "provenance": [3], "numbers": 3}, "numbers"),
+        ({"attributes": {"names": 3}}, "[0.5, 0.25]"),
+        ({"attributes": {"names": [["a"], ["b"]]}}, "[0.5, 0.25]"),
+        ({"kind": "gauge file", "plaquette": {"value": "0", "error": "1"}}, "network"),
+        ({"variant": "a\x1b[2Jb\n\u2028", "c\x1bd": {"e\x9b": 1}}, "c?d"),
+    ],
+)
+def test_info_of_a_network_that_says_something_else(
+    said: dict[str, Any], shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole by its seal: shown as it is, without control characters."""
+    import numpy
+
+    from hpcgauge.comm.world import World
+    from hpcgauge.io.container import Contents, write_container
+
+    path = tmp_path / "network.h5"
+    write_container(path, World.alone(), "network", Contents({}, {"numbers": numpy.array([0.5, 0.25])}, said))
+    assert call("info", str(path)) == 0
+    text = capsys.readouterr().out
+    assert shown in text and "network" in text and all(letter.isprintable() for letter in text.replace("\n", ""))
+    assert call("info", str(path), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "network"
 
 
 def test_doctor_names_what_it_looks_at(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,9 +103,10 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Device("cpu", threads=3).threads == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
     assert Device("cpu").threads == 3
-    monkeypatch.setenv("OMP_NUM_THREADS", "two")
-    with pytest.raises(ValueError, match="OMP_NUM_THREADS = two must be an integer"):
-        Device("cpu")
+    for wrong in ("two", "0", "-1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", wrong)
+        with pytest.raises(ValueError, match=f"OMP_NUM_THREADS = {wrong} must be an integer, at least 1"):
+            Device("cpu")
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert Device("cpu").threads == len(os.sched_getaffinity(0)) >= Device("cpu", local_size=2).threads >= 1
 

@@ -25,7 +25,7 @@ from hpcgauge.observables.statistics import (
     in_brackets,
     twice_negative,
 )
-from hpcgauge.report.figures import panels, trailing_mean, trailing_median
+from hpcgauge.report.figures import _apart, panels, trailing_mean, trailing_median
 from hpcgauge.report.history import CONTROLS, read_folder
 from hpcgauge.report.page import about, page, write_page
 from hpcgauge.report.progress import Progress, duration
@@ -272,3 +272,9 @@ def test_progress_of_a_resumed_phase() -> None:
 
 def test_durations() -> None:
     assert [duration(seconds) for seconds in (12.2, 185, 7620)] == ["12 s", "3 min 05 s", "2 h 07 min"]
+
+
+def test_labels_stay_in_the_frame() -> None:
+    assert _apart([-2.0], 0.1, 0, 1) == [0] and _apart([2.0], 0.1, 0, 1) == [1] and _apart([0.5], 0.1, 0, 1) == [0.5]
+    low, high = _apart([2.0, 3.0], 0.1, 0, 1)
+    assert high - low == pytest.approx(0.1) and high <= 1 + 1e-9

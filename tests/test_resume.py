@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import pytest
 
 from hpcgauge.comm.world import World
 from hpcgauge.errors import ConfigError, FileFormatError
+from hpcgauge.fields.lattice import Lattice
+from hpcgauge.gauge.links import Links
 from hpcgauge.io.checkpoint import checkpoint_path, numbered, read_checkpoint
+from hpcgauge.io.gauge.links import write_links
 from hpcgauge.run.chain import ChainRun
 from tests.support.jobs import SMALL, described, lines_of, run_here, start_job
 from tests.support.ranks import agree
@@ -72,6 +75,14 @@ def run_in_two(world: World, folder: Path, changes: Sequence[str], after: int, l
         stop_after(patched, after, label)
         run_here(described(*changes), folder, world)
     run_here(described(*changes), folder, world)
+
+
+def by_rank_0(world: World, action: Callable[[], object]) -> None:
+    """Nothing, once rank 0 has done it and no rank is before it. Collective."""
+    world.barrier()
+    if world.rank == 0:
+        action()
+    world.barrier()
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +194,34 @@ def test_other_physics_is_refused_and_named(whole: Path, change: str, key: str) 
         run_here(described(*LONGER, change), whole, World.alone())
     new = "left out" if key.startswith("guide.fermion.0.network.k") else change.partition("=")[2]
     assert f"{key} (" in str(refused.value) and f", not {new})" in str(refused.value) and lines_of(whole) == before
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize(
+    ("thermalise", "with_reference", "stopped", "is_refused"),
+    [(0, True, "", True), (1, True, "nothing", True), (1, False, "", False), (0, True, "reference", False)],
+)
+def test_the_first_links_are_needed_until_every_chain_has_read_them(
+    world: World, shared_tmp_path: Path, thermalise: int, with_reference: bool, stopped: str, is_refused: bool
+) -> None:
+    """Controls read them where nothing is thermalised. Refused before anything is computed; later nobody asks."""
+    start, folder = shared_tmp_path / "start.ildg", shared_tmp_path / "run"
+    write_links(Links.hot(Lattice((4, 4, 4, 4), 2, world), 1), start, "ildg")
+    reference = ", reference: {thermalise: 0, produce: 2}" if with_reference else ""
+    control = f"control={{which: [nothing], produce: 2{reference}}}"
+    job = described(*SMALL, "chain.train=0", f"chain.thermalise={thermalise}", control, f"start={start}")
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit, match="75"):
+        stop_after(patched, 1, stopped)
+        run_here(job, folder, world)
+    before, content = lines_of(folder), start.read_bytes()
+    by_rank_0(world, start.unlink)
+    if is_refused:
+        with pytest.raises(ConfigError, match=r"start = .*start\.ildg is no file"):
+            run_here(job, folder, world)
+        agree(world, lines_of(folder) == before, "nothing was computed")
+        by_rank_0(world, lambda: start.write_bytes(content))
+        run_here(job, folder, world)
+        by_rank_0(world, start.unlink)
+    run_here(job, folder, world)
+    run_here(job, folder, world)
+    agree(world, len(lines_of(folder)) == thermalise + 2 and len(lines_of(folder / "control" / "nothing")) == 2)

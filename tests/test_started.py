@@ -14,11 +14,12 @@ import hpcgauge as hg
 from hpcgauge._version import VERSION
 from hpcgauge.comm.world import World
 from hpcgauge.config import Run
-from hpcgauge.errors import ConfigError, FileFormatError
+from hpcgauge.errors import ConfigError, FileFormatError, NewerFileError
 from hpcgauge.io.container import write_container
 from hpcgauge.io.network import NetworkFile, read_network, save_network
 from tests.support.jobs import SMALL, described, lines_of, run_here
 from tests.support.ranks import agree
+from tests.test_seal import forged
 
 TRAINED = (*SMALL, "chain.train=3")
 # Without start values of its own, on a lattice of twice the length.
@@ -176,3 +177,18 @@ def test_numbers_that_are_not_those_of_the_hash_are_refused(tmp_path: Path, monk
     save_network(path, World.alone(), network)
     with pytest.raises(FileFormatError, match="stores the hash"):
         read_network(path, World.alone(), 2)
+
+
+def test_what_is_said_of_a_file_that_cannot_be_read(tmp_path: Path, trained: Path) -> None:
+    """A newer one is named with its own remedy; of the run's copy its own name is told, not that of the start."""
+    newer, folder = tmp_path / "newer.h5", tmp_path / "run"
+    save_network(newer, World.alone(), found(trained))
+    forged(newer, lambda said: said.update(schema=9))
+    with pytest.raises(NewerFileError, match=r"guide\.start = .*written in schema 9, .*; install a newer hpcgauge$"):
+        run_here(described(*FROM_FILE, f"guide.start={newer}"), folder, World.alone())
+    job = starting(trained)
+    run_here(job, folder, World.alone())
+    (folder / "start.h5").write_bytes(b"damaged")
+    with pytest.raises(FileFormatError) as refused:
+        run_here(job, folder, World.alone())
+    assert str(folder / "start.h5") in str(refused.value) and "guide.start" not in str(refused.value)

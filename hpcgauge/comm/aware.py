@@ -49,7 +49,7 @@ class Awareness(NamedTuple):
         return f"{way}: {self.reason}"
 
 
-def cuda_awareness(card: int = 0, probe: str = PROBE) -> Awareness:
+def cuda_awareness(card: int, probe: str = PROBE) -> Awareness:
     """What a message of a process to itself, from memory of a card to memory of the card, came to. It takes seconds."""
     command = [sys.executable, "-c", probe, str(card)]
     environment = {name: value for name, value in os.environ.items() if not is_of_a_launcher(name)}

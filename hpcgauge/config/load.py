@@ -66,18 +66,26 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def load(path: str | Path, overrides: Sequence[str] = (), has_begun: bool = False) -> Run:
-    """The run described by the file, changed by `key=value` texts. Unless it has begun its start must be there too."""
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Run:
+    """The run described by the file, changed by `key=value` texts. Its start must be there too."""
     run = read(path, overrides)
-    if not has_begun and run.start not in ("unit", "hot") and not Path(run.start).is_file():
-        close = difflib.get_close_matches(run.start, ["unit", "hot"], n=1)
-        nearest = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"{path}: start = {run.start} is no file; it must be unit, hot or a gauge file{nearest}")
+    try:
+        refuse_missing_start(run)
+    except ConfigError as problem:
+        raise ConfigError(f"{path}: {problem}") from None
     return run
 
 
+def refuse_missing_start(run: Run) -> None:
+    """Nothing, if the links that the run starts from can be had."""
+    if run.start not in ("unit", "hot") and not Path(run.start).is_file():
+        close = difflib.get_close_matches(run.start, ["unit", "hot"], n=1)
+        nearest = f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"start = {run.start} is no file; it must be unit, hot or a gauge file{nearest}")
+
+
 def read(path: str | Path, overrides: Sequence[str] = ()) -> Run:
-    """The run described by the file, for looking at it: the gauge file it started from may be gone."""
+    """The run described by the file; the gauge file it started from may be gone."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as problem:

@@ -95,10 +95,10 @@ def cache_size(level: int) -> int:
 def default_threads(local_size: int) -> int:
     """$OMP_NUM_THREADS, else the cores that this process may use, over the ranks of the machine.
 
-    ValueError where the variable is no number.
+    ValueError where the variable is no number of at least 1.
     """
     chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if chosen and not chosen.isdecimal():
+    if chosen and not (chosen.isdecimal() and int(chosen)):
         raise ValueError(f"OMP_NUM_THREADS = {chosen} must be an integer, at least 1, or not be set")
     return max(1, int(chosen) if chosen else len(os.sched_getaffinity(0)) // local_size)
 

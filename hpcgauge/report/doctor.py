@@ -18,6 +18,7 @@ from hpcgauge.errors import DeviceError
 from hpcgauge.fields.device import Device
 from hpcgauge.fields.host import host_lanes
 from hpcgauge.kernels.cache import cache_folder
+from hpcgauge.kernels.card_kernel import card_of
 from hpcgauge.kernels.compiler import find_compiler
 
 SECONDS_FOR_A_PROBE = 120
@@ -137,10 +138,10 @@ def _card() -> Finding:
     if not any(Path(sign).exists() for sign in SIGNS_OF_A_CARD):
         return Finding("device", "cpu; no NVIDIA card")
     try:
-        words = Device("cuda").hardware.description
+        card = card_of(Device("cuda"))
     except DeviceError as problem:
         return Finding("device", "cpu", True, str(problem))
-    return Finding("device", f"cpu, {words}; ghosts travel {cuda_awareness().route}")
+    return Finding("device", f"cpu, {card.description}; ghosts travel {cuda_awareness(card.number).route}")
 
 
 def _told(command: list[str]) -> str | None:

@@ -193,7 +193,7 @@ def _apart(heights: list[float], distance: float, bottom: float, top: float) -> 
     """Rising heights moved until neighbours are this far apart, each pair about its middle, within the frame."""
     moved = list(heights)
     for _ in range(100):
-        moved[0], moved[-1] = max(moved[0], bottom), min(moved[-1], top)
+        moved = [min(max(height, bottom), top) for height in moved]
         for i in range(len(moved) - 1):
             missing = distance - (moved[i + 1] - moved[i])
             if missing > 0:

@@ -85,9 +85,7 @@ def _words(value: Any) -> str:
     if isinstance(value, tuple | list):
         return format_extent(tuple(value))
     if not isinstance(value, dict):
-        text = f"{value:.3g}" if isinstance(value, float) else str(value)
-        # A header of elsewhere shall not govern a terminal.
-        return "".join(letter if letter.isprintable() else "?" for letter in text)
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
     if "computed" in value:
         return f"{value['stored']}, " + ("right" if value["right"] else f"WRONG: data give {value['computed']}")
     stored, measured = value.get("stored"), value["measured"]

@@ -18,7 +18,9 @@ from hpcgauge.report.gauge_info import KINDS, describe_gauge_file
 from hpcgauge.report.history import read_folder
 from hpcgauge.report.page import about_run
 from hpcgauge.report.summary import labels, results_of
+from hpcgauge.report.summary import shown as shown_pair
 
+RUN_FOLDER = "run folder"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -39,14 +41,18 @@ def is_gauge_file(facts: dict[str, Any]) -> bool:
 
 def in_words(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts as they are printed: results by their labels, trained numbers by their names, without what is long."""
-    named = labels(facts)
-    shown = {named.get(name, name): value for name, value in facts.items() if value is not None}
+    named = labels(facts) if facts.get("kind") == RUN_FOLDER else {}
+    pairs = {label: shown_pair(facts[name]) for name, label in named.items() if set(facts[name]) == {"value", "error"}}
+    shown = {named.get(name, name): value for name, value in facts.items() if value is not None} | pairs
     if facts.get("kind") == network.KIND:
-        names, numbers = facts["attributes"].get("names"), facts.get("numbers")
-        if names and isinstance(numbers, list) and len(names) == len(numbers):
-            shown["numbers"] = dict(zip(names, numbers, strict=True))
         for name, is_long in (("attributes", "names"), ("provenance", "configuration")):
-            shown[name] = {key: value for key, value in facts.get(name, {}).items() if key != is_long}
+            if isinstance(facts.get(name), dict):
+                shown[name] = {key: value for key, value in facts[name].items() if key != is_long}
+        attributes, numbers = facts.get("attributes"), facts.get("numbers")
+        names = attributes.get("names") if isinstance(attributes, dict) else None
+        if isinstance(names, list) and isinstance(numbers, list) and len(names) == len(numbers):
+            if all(isinstance(name, str) for name in names):
+                shown["numbers"] = dict(zip(names, numbers, strict=True))
     return shown
 
 
@@ -64,7 +70,7 @@ def _run_folder(path: Path) -> dict[str, Any]:
     run = read_folder(path)
     phases = {name: len(run.main.phase(name)) for name in ("thermalise", "train", "produce")}
     newest = next(iter(checkpoint.numbered(path / "checkpoint").values()), None)
-    facts: dict[str, Any] = {"kind": "run folder", "run": about_run(path), "trajectories": phases}
+    facts: dict[str, Any] = {"kind": RUN_FOLDER, "run": about_run(path), "trajectories": phases}
     facts |= {"controls": list(run.controls), "newest checkpoint": str(newest) if newest else None}
     return facts | {key: value for key, value in results_of(run).items() if isinstance(value, dict)}
 
@@ -78,7 +84,8 @@ def _container(path: Path, kind: str) -> dict[str, Any]:
     stored = {name: _stored(entry, computed) for name, (entry, computed) in sums.items()}
     is_right = all(entry.checksum == computed for entry, computed in sums.values())
     verdict = {"verdict": "right" if is_right else "damaged: use an older file"}
-    return {"kind": kind, **dict(contents.attributes), **replicated, **stored, **verdict}
+    facts = {"kind": kind, **dict(contents.attributes), **replicated, **stored, **verdict}
+    return facts | {"kind": kind}  # whatever the file's own words say
 
 
 def _stored(entry: Entry, computed: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpcgauge.report.summary import shown, table
+from hpcgauge.report.summary import table
 
 WIDTH = 110
 
@@ -38,11 +38,14 @@ def print_pairs(pairs: dict[str, Any]) -> None:
     """Prints names and values, two columns."""
     grid = Table.grid(padding=(0, 2))
     for name, value in pairs.items():
-        grid.add_row(Text(name, style="bold"), Text(_in_words(value), overflow="fold"))
+        grid.add_row(Text(_harmless(name), style="bold"), Text(_harmless(_in_words(value)), overflow="fold"))
     Console().print(grid)
 
 
+def _harmless(text: str) -> str:
+    """The text without control characters: a file of elsewhere shall not govern a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _in_words(value: Any) -> str:
-    if isinstance(value, dict) and set(value) == {"value", "error"}:
-        return shown(value)
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -54,11 +55,10 @@ class ChainRun:
         self.phase = ""
         self.history = History(folder / "history.jsonl", lattice.world)
 
-    def run(self, start: Field | None, stopping: Stopping) -> ChainState:
+    def run(self, start: Callable[[], Field], stopping: Stopping) -> ChainState:
         """The chain's state at its end, or where it was stopped.
 
-        It goes on from the newest checkpoint; else it starts from `start`, else from what the configuration says.
-        Collective.
+        It goes on from the newest checkpoint; only without one `start` is asked for the first links. Collective.
         """
         now, mark, messages = stored.load_state(self.checkpoints, self.lattice)
         for message in messages:
@@ -67,8 +67,7 @@ class ChainRun:
             self._refuse_lost_checkpoints(messages)
         self.history.truncate_to(mark or BEGINNING)
         if now is None:
-            U = build.links_of(self.config, self.lattice) if start is None else start
-            now = ChainState(State(U, self.config.chain.seed))
+            now = ChainState(State(start(), self.config.chain.seed))
         else:
             self.progress.note(f"{self.label or 'main'} chain: goes on after trajectory {now.state.trajectory}")
         return self._chain(stopping).run(now)

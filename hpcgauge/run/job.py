@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from hpcgauge.comm.world import World
-from hpcgauge.config import Run, changes_in_words, physics_differences, read, resolved_yaml
+from hpcgauge.config import Run, changes_in_words, physics_differences, read, refuse_missing_start, resolved_yaml
 from hpcgauge.errors import ConfigError
 from hpcgauge.fields.field import Field
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
-from hpcgauge.io.checkpoint import newest_valid
+from hpcgauge.io.checkpoint import LATEST, newest_valid
 from hpcgauge.io.durable import put_text
 from hpcgauge.io.folder import RunFolder
 from hpcgauge.kernels.backend import backend_of
@@ -27,6 +28,7 @@ from hpcgauge.run.controls import beside
 from hpcgauge.run.stopping import Stopping
 
 STOPPED = 75
+CONTROL = "control/"
 
 
 def run(configuration: Run, folder: Path, fresh: bool, console: Console, world: World) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def run(configuration: Run, folder: Path, fresh: bool, console: Console, world: 
     ConfigError when the folder belongs to other physics or another run; SystemExit(75) when it was asked to stop.
     Collective.
     """
+    on_root(world, lambda: _refuse_missing_start(configuration, folder))
     place = RunFolder(folder, world)
     with place:
         lattice = build.lattice_of(configuration, world)
@@ -58,13 +61,22 @@ def _is_stopped(configuration: Run, place: RunFolder, lattice: Lattice, console:
         compile_kernels(configuration, world, lattice.device.hardware.architecture, progress.note)
         for name, config in chains.items():
             chain = ChainRun(config, place.path / name, lattice, progress, _label(name))
-            start = _shared_start(configuration, place, lattice) if name.startswith("control/") else None
-            done = chain.run(start, stopping).state.trajectory
+            is_control = name.startswith(CONTROL)
+            start = partial(_shared_start, configuration, place) if is_control else partial(build.links_of, config)
+            done = chain.run(partial(start, lattice), stopping).state.trajectory
             if done < sum(phase_lengths(config).values()):
                 progress.note(f"stopped after trajectory {done}; the same command goes on from there")
                 return True
         progress.note(f"fields of one rank: {lattice.device.bytes_peak / 2**20:.3g} MiB at most")
     return False
+
+
+def _refuse_missing_start(configuration: Run, folder: Path) -> None:
+    """Nothing, if the first links can be had, or every chain that reads them goes on from a checkpoint. On rank 0."""
+    is_shared = not configuration.chain.thermalise
+    reading = [name for name in ("", *beside(configuration)) if is_shared or not name.startswith(CONTROL)]
+    if not all((folder / name / "checkpoint" / LATEST).is_file() for name in reading):
+        refuse_missing_start(configuration)
 
 
 def _shared_start(configuration: Run, place: RunFolder, lattice: Lattice) -> Field:
@@ -75,7 +87,7 @@ def _shared_start(configuration: Run, place: RunFolder, lattice: Lattice) -> Fie
 
 
 def _label(name: str) -> str:
-    return name.removeprefix("control/")
+    return name.removeprefix(CONTROL)
 
 
 def _heading(lattice: Lattice, folder: Path) -> str:

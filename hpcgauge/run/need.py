@@ -28,7 +28,8 @@ KEPT, PULLED, PULLED_SMALL = {"cask": 8, "covnet": 2}, {"cask": 3, "covnet": 1},
 MEASUREMENT, SOURCE = 3, 10
 # The part of what is at the faces between ranks that has ghosts: not all fields do.
 WITH_GHOSTS = 0.7
-# Integers of 4 bytes on each site in the tables of neighbours: without networks, and for each step that paths reach.
+# Integers of 4 bytes on each site in a card's tables of neighbours: without networks, and for each step that paths
+# reach. The CPU's are smaller; it is the memory of a card that the need is compared with.
 TABLES, TABLES_OF_REACH = 64, 64
 
 

@@ -16,7 +16,7 @@ from hpcgauge.action.action import Sum
 from hpcgauge.comm.world import World
 from hpcgauge.config import Run
 from hpcgauge.config.schema import GuideSection
-from hpcgauge.errors import ConfigError, FileFormatError
+from hpcgauge.errors import ConfigError, FileFormatError, NewerFileError
 from hpcgauge.fields.lattice import Lattice
 from hpcgauge.io.agreement import on_root
 from hpcgauge.io.network import NetworkFile, read_network, save_network
@@ -103,7 +103,10 @@ def started(guide: Sum, run: Run, lattice: Lattice, folder: Path, say: Callable[
     try:
         network = read_network(source, lattice.world, lattice.colors)
     except FileFormatError as error:
-        raise FileFormatError(f"guide.start = {run.guide.start}: {error}; give the network.h5 of a run") from error
+        if has_begun:
+            raise
+        remedy = "" if isinstance(error, NewerFileError) else "; give the network.h5 of a run"
+        raise type(error)(f"guide.start = {run.guide.start}: {error}{remedy}") from error
     _refuse_other_architecture(network, run)
     if not has_begun:
         network = replace(network, provenance={**network.provenance, STARTED_FROM: _line(network, run)})
