@@ -173,7 +173,7 @@ def test_what_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_too_long(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="could not be written.*Give a shorter name: [0-9]+ letters are added"):
+    with pytest.raises(OSError, match=r"could not be written.*Give a shorter name: [0-9]+ letters are added"):
         put_text(tmp_path / ("x" * 250), "text")
 
 

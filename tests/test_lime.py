@@ -176,7 +176,7 @@ def test_half_a_checksum_is_refused_where_it_is_compared(tmp_path: Path) -> None
     path = tmp_path / "field"
     path.write_bytes(lime(("ildg-format", FORMAT), FIELD, ("scidac-checksum", b"<suma>1</suma>")))
     assert read_links(path, verify=False).to_numpy().shape[1:5] == (6, 2, 4, 2)
-    with pytest.raises(FileFormatError, match="the record scidac-checksum lacks <sumb>; .* or leave this check out"):
+    with pytest.raises(FileFormatError, match=r"the record scidac-checksum lacks <sumb>; .* or leave this check out"):
         read_links(path, verify=("checksum",))
 
 
