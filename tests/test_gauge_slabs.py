@@ -20,6 +20,7 @@ from hpcgauge.run.stored import distributed
 from tests.support.ranks import agree
 
 
+@pytest.mark.host  # a card's field comes to the host as a whole
 @pytest.mark.parametrize("format", ["nersc", "openqcd", "hdf5"])
 def test_writing_takes_little_memory_beside_the_field(
     format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
