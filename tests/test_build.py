@@ -249,22 +249,22 @@ def test_an_unknown_parity_is_refused_before_anything_is_compiled(tmp_path: Path
     assert not [name for name in compiled if name.startswith("triple")]
 
 
-def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("CXX", raising=False)
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"PATH": "", "CXX": ""}, r"no C\+\+ compiler was found: install g\+\+"),
+        ({"CXX": "no-such-compiler"}, "CXX = 'no-such-compiler' is no program; set CXX to the path"),
+    ],
+)
+def test_a_compiler_that_is_not_there(
+    variables: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None at all, or the one that was named: another one never takes its place."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     compiler.find_compiler.cache_clear()
     try:
-        with pytest.raises(DeviceError, match=r"no C\+\+ compiler was found: install g\+\+"):
-            compiler.find_compiler()
-    finally:
-        compiler.find_compiler.cache_clear()
-
-
-def test_a_compiler_that_was_named_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    compiler.find_compiler.cache_clear()
-    try:
-        with pytest.raises(DeviceError, match=r"CXX = 'no-such-compiler' is no program; set CXX to the path"):
+        with pytest.raises(DeviceError, match=sentence):
             compiler.find_compiler()
     finally:
         compiler.find_compiler.cache_clear()

@@ -172,6 +172,25 @@ def test_what_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     assert path.read_text() == "new" and os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_links_are_not_lost_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stays: bool) -> None:
+    """Another job takes the name at the last moment, and may give it up again."""
+    path, link = tmp_path / "file", os.link
+
+    def linked(source: Path, target: Path) -> None:
+        target.write_text("of another job")
+        try:
+            link(source, target)
+        finally:
+            if not stays:
+                target.unlink()
+
+    monkeypatch.setattr(os, "link", linked)
+    with pytest.raises(ValueError, match=r"file exists; have it replaced \(overwrite=True"):
+        write_links(hg.Links.unit(hg.Lattice((4, 2, 4, 4), 2)), path, "ildg")
+    assert os.listdir(tmp_path) == (["file"] if stays else [])
+
+
 def test_a_name_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"could not be written.*Give a shorter name: [0-9]+ letters are added"):
         put_text(tmp_path / ("x" * 250), "text")

@@ -21,7 +21,7 @@ from hpcgauge.io.gauge.checksums import GROUP, TRACE, Found, Tally, checks_of_su
 from hpcgauge.io.gauge.compiled import Place, check, give
 from hpcgauge.io.gauge.formats import FORMATS, Measured, end_of, start_of
 from hpcgauge.io.gauge.gaugefile import GaugeFile, open_gauge_file
-from hpcgauge.io.gauge.header import Header
+from hpcgauge.io.gauge.header import SCIDAC_SUMS, Header
 from hpcgauge.io.gauge.layouts import Batch, Region
 
 # A place, and for each batch of a region the links that lie there.
@@ -42,7 +42,7 @@ class Writing:
         self.beside = on_root(world, lambda: beside(path))
         self.tally, self._form = Tally(), form_of(header)
         stored = FORMATS[header.format].sums
-        self._compared = stored if "sum64" in stored else ("suma", "sumb")
+        self._compared = stored if "sum64" in stored else SCIDAC_SUMS
         self.checks = TRACE | GROUP | checks_of_sums((*stored, *self._compared))
 
     @contextmanager
@@ -66,11 +66,14 @@ class Writing:
         try:
             publish(self.path, is_new=not self.overwrite)
         except FileExistsError:
-            self._refuse()
+            raise self._exists() from None
+
+    def _exists(self) -> ValueError:
+        return ValueError(f"{self.path} exists; have it replaced (overwrite=True, --force), or name another file")
 
     def _refuse(self) -> None:
         if self.path.exists() and not self.overwrite:
-            raise ValueError(f"{self.path} exists; have it replaced (overwrite=True, --force), or name another file")
+            raise self._exists()
         if not self.path.parent.is_dir():
             raise ValueError(f"there is no folder {self.path.parent} for {self.path.name}; make it first")
 
